@@ -1,0 +1,108 @@
+//! Settings of the two machines.
+
+use core::time::Duration;
+
+use super::DATA_CHUNK;
+use crate::Limits;
+
+/// Which encodings a decoder takes (section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Acceptance {
+    /// Everything the original takes: tiers F and Q.
+    #[default]
+    Lenient,
+    /// Tier F only: other legal encodings of the same data, none of the original's coercions.
+    Format,
+    /// Only the one canonical encoding of section 2, without unknown keys.
+    Canonical,
+}
+
+/// What becomes of DATA for a stream whose EOF has come (section 10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LateData {
+    /// Dropped and counted: an end is an end.
+    #[default]
+    Drop,
+    /// Delivered after the end, as the original does, which keeps no state of a stream.
+    Deliver,
+}
+
+/// What becomes of a handle that an agent opens for a request already cancelled (section 10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LateHandle {
+    /// Closed by a request of the machine's own.
+    #[default]
+    Close,
+    /// Left open at the agent until the session ends, as the original does.
+    Leak,
+}
+
+/// What an agent does when its input ends before the command has (hazard H8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LostInput {
+    /// Every input stream ends; after `grace` the group gets SIGHUP, after another SIGKILL.
+    HangUp {
+        /// Time to the hang-up, and from there to the kill.
+        grace: Duration,
+    },
+    /// Every input stream ends; the command may run as long as it likes.
+    EndStreams,
+    /// Nothing at all: the command waits for input for ever, as in the original.
+    Ignore,
+}
+
+/// Settings of [`Local`](super::Local), [`Agent`](super::Agent) and [`Decoder`](super::Decoder).
+///
+/// `Default` is what Trunkline requires; [`reference`](Self::reference) behaves like the original
+/// wherever the two differ, and is meant for replaying the original's sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Sizes and counts a peer cannot exceed.
+    pub limits: Limits,
+    /// Which encodings are taken.
+    pub acceptance: Acceptance,
+    /// The largest payload of a DATA frame sent. The original sends at most 32,768 bytes.
+    pub data_chunk: usize,
+    /// DATA after EOF of the same stream.
+    pub late_data: LateData,
+    /// Handles opened for cancelled requests.
+    pub late_handle: LateHandle,
+    /// End of an agent's input before its command has ended.
+    pub lost_input: LostInput,
+    /// The lowest level of its own log records that an agent sends. -8: everything.
+    pub log_level: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            acceptance: Acceptance::default(),
+            data_chunk: DATA_CHUNK,
+            late_data: LateData::default(),
+            late_handle: LateHandle::default(),
+            lost_input: LostInput::HangUp { grace: Duration::from_secs(5) },
+            log_level: super::Level::TRACE.0,
+        }
+    }
+}
+
+impl Config {
+    /// The original's behaviour in every setting where Trunkline's differs.
+    ///
+    /// Limits stay Trunkline's: the original has hardly any, and no recorded session needs more.
+    #[must_use]
+    pub fn reference() -> Self {
+        Self {
+            late_data: LateData::Deliver,
+            late_handle: LateHandle::Leak,
+            lost_input: LostInput::Ignore,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Writes messages in their one canonical form: `docs/protocols/agentproto.md` section 2.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+
+use super::frame::Frame;
+use super::wire::Message;
+use crate::{Payload, Segment};
+
+/// Payloads from this size on travel beside their frame instead of being copied into it.
+const SPLICE: usize = 512;
+
+/// The longest list that a receiver takes (hazard H3).
+const MOST_ELEMENTS: usize = 131_072;
+
+/// Why a message was not encoded: no receiver would take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A list of more than 131,072 elements (hazard H3).
+    TooManyElements {
+        /// How many there are.
+        count: usize,
+    },
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyElements { count } => {
+                write!(f, "a list of {count} elements; the wire carries at most {MOST_ELEMENTS}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+/// Encodes a frame as one segment. A payload of 512 bytes and more in one piece is not copied.
+///
+/// # Errors
+///
+/// When a list is longer than any receiver takes.
+pub fn encode(frame: &Frame) -> Result<Segment, EncodeError> {
+    let mut output = Output::new(true);
+    Message::write(frame, &mut output);
+    output.into_segment()
+}
+
+/// A DATA frame around `data`, which is not copied. Costs a few nanoseconds, allocates nothing.
+#[must_use]
+pub fn data_segment(stream: u32, data: Bytes) -> Segment {
+    let mut head = Inline::<{ Segment::HEAD }>::new();
+    head.push(&[if stream == 0 { 0xa2 } else { 0xa3 }, 0x61, b'd']);
+    head.head(2, data.len() as u64);
+    let mut tail = Inline::<{ Segment::TAIL }>::new();
+    if stream != 0 {
+        tail.push(b"\x61s");
+        tail.head(0, u64::from(stream));
+    }
+    tail.push(b"\x61t\x02");
+    // Cannot fail: 12 bytes before and 10 behind are the most there can be.
+    Segment::new(head.as_slice(), data, tail.as_slice()).unwrap_or_else(|| Segment::whole(Bytes::new()))
+}
+
+/// A head in its shortest form: the bytes and how many of them count.
+fn head_bytes(major: u8, argument: u64) -> ([u8; 9], usize) {
+    let mut bytes = [0; 9];
+    let (info, width) = match argument {
+        0..=23 => (argument as u8, 0),
+        24..=0xff => (24, 1),
+        0x100..=0xffff => (25, 2),
+        0x1_0000..=0xffff_ffff => (26, 4),
+        _ => (27, 8),
+    };
+    let [initial, rest @ ..] = &mut bytes;
+    *initial = major << 5 | info;
+    for (to, from) in rest.iter_mut().zip(argument.to_be_bytes().iter().skip(8 - width)) {
+        *to = *from;
+    }
+    (bytes, 1 + width)
+}
+
+/// A few bytes on the stack.
+struct Inline<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Inline<N> {
+    const fn new() -> Self {
+        Self { bytes: [0; N], len: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+
+    fn head(&mut self, major: u8, argument: u64) {
+        let (bytes, len) = head_bytes(major, argument);
+        self.push(bytes.get(..len).unwrap_or_default());
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Where messages are written to.
+pub(super) struct Output {
+    bytes: Vec<u8>,
+    /// A payload that is left beside the bytes, and where in them it belongs.
+    beside: Option<(usize, Bytes)>,
+    may_splice: bool,
+    error: Option<EncodeError>,
+}
+
+impl Output {
+    pub(super) const fn new(may_splice: bool) -> Self {
+        Self { bytes: Vec::new(), beside: None, may_splice, error: None }
+    }
+
+    fn head(&mut self, major: u8, argument: u64) {
+        let (bytes, len) = head_bytes(major, argument);
+        self.bytes.extend_from_slice(bytes.get(..len).unwrap_or_default());
+    }
+
+    pub(super) fn unsigned(&mut self, number: u64) {
+        self.head(0, number);
+    }
+
+    pub(super) fn signed(&mut self, number: i64) {
+        match u64::try_from(number) {
+            Ok(number) => self.head(0, number),
+            // -1 - n, which is the complement.
+            Err(_) => self.head(1, !(number as u64)),
+        }
+    }
+
+    pub(super) fn bool(&mut self, value: bool) {
+        self.bytes.push(if value { 0xf5 } else { 0xf4 });
+    }
+
+    pub(super) fn null(&mut self) {
+        self.bytes.push(0xf6);
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        self.head(3, text.len() as u64);
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    pub(super) fn payload(&mut self, payload: &Payload) {
+        self.head(2, payload.len() as u64);
+        let mut pieces = payload.pieces();
+        if let (Some(only), None) = (pieces.next(), pieces.next())
+            && only.len() >= SPLICE
+            && self.may_splice
+            && self.beside.is_none()
+        {
+            self.beside = Some((self.bytes.len(), only.clone()));
+            return;
+        }
+        for piece in payload.pieces() {
+            self.bytes.extend_from_slice(piece);
+        }
+    }
+
+    pub(super) fn list(&mut self, count: usize) {
+        if count > MOST_ELEMENTS {
+            self.error.get_or_insert(EncodeError::TooManyElements { count });
+        }
+        self.head(4, count as u64);
+    }
+
+    pub(super) fn map(&mut self, pairs: u64) {
+        self.head(5, pairs);
+    }
+
+    /// Everything written, in one piece (nothing may have been spliced).
+    pub(super) fn into_bytes(self) -> Result<Vec<u8>, EncodeError> {
+        self.error.map_or(Ok(self.bytes), Err)
+    }
+
+    fn into_segment(self) -> Result<Segment, EncodeError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let Some((at, payload)) = self.beside else {
+            return Ok(Segment::whole(self.bytes.into()));
+        };
+        let (head, tail) = self.bytes.split_at_checked(at).unwrap_or_default();
+        Ok(Segment::new(head, payload.clone(), tail).unwrap_or_else(|| {
+            let whole = [head, &payload, tail].concat();
+            Segment::whole(whole.into())
+        }))
+    }
+}

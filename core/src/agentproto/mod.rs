@@ -1,0 +1,39 @@
+//! CBOR frames between a local side and a remote agent: run commands, list programs, use files.
+//!
+//! The rules stand in `docs/protocols/agentproto.md`; section numbers in this module's comments
+//! are that page's. Two machines speak the wire: [`Local`], the side that wants something, and
+//! [`Agent`], the side that does it. Below them [`Decoder`] turns bytes into [`Frame`]s (or into
+//! the [`Record`]s of a recording) and [`encode`] turns frames into [`Segment`](crate::Segment)s.
+
+mod config;
+mod decoder;
+mod encode;
+mod escape;
+mod fileop;
+mod frame;
+mod input;
+mod log;
+mod mode;
+mod record;
+mod scan;
+mod violation;
+mod wire;
+
+pub use config::{Acceptance, Config, LateData, LateHandle, LostInput};
+pub use decoder::{Decoder, Item};
+pub use encode::{EncodeError, data_segment, encode};
+pub use escape::{Escaped, escape};
+pub use fileop::{DirEntry, FileOp, FileRequest, FileResponse, Stat, Statfs};
+pub use frame::{
+    AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathInfo, PathQuery,
+};
+pub use log::Level;
+pub use mode::{mode_bits, mode_from_unix};
+pub use record::{
+    CommandEnd, CommandStart, Direction, Record, RecordType, RecordedFrame, SessionFooter,
+    SessionHeader,
+};
+pub use violation::{FirstBytes, Malformed, Violation};
+
+/// The largest payload of one DATA frame that a sender makes (section 1).
+pub const DATA_CHUNK: usize = 32_768;

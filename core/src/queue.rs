@@ -1,0 +1,138 @@
+//! Bytes that wait, in the pieces they came in.
+
+use alloc::collections::VecDeque;
+use bytes::{Bytes, BytesMut};
+
+/// Bytes that wait to be read or sent, in the pieces they came in.
+///
+/// A piece is a slice of the chunk that the transport delivered, and keeps that whole chunk in
+/// memory. So that a tiny payload never pins a large chunk for long, [`compact`](Self::compact) is
+/// called once a turn: what is still there and small against its chunk moves into memory of its
+/// own, neighbours joined.
+#[derive(Debug, Default)]
+pub struct ByteQueue {
+    pieces: VecDeque<Piece>,
+    len: usize,
+    /// How many pieces at the back were pushed since the last `compact`.
+    fresh: usize,
+}
+
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    pinned: usize,
+}
+
+impl Piece {
+    const fn wastes(&self) -> bool {
+        self.bytes.len().saturating_mul(2) < self.pinned
+    }
+}
+
+impl ByteQueue {
+    /// An empty queue.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { pieces: VecDeque::new(), len: 0, fresh: 0 }
+    }
+
+    /// Bytes in the queue.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the queue has no bytes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a piece that is part of a chunk of `pinned` bytes; an empty one leaves no trace.
+    pub fn push(&mut self, bytes: Bytes, pinned: usize) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.len += bytes.len();
+        self.fresh += 1;
+        self.pieces.push_back(Piece { bytes, pinned });
+    }
+
+    /// Takes up to `max` bytes off the front, never more than one piece; `None` when empty.
+    pub fn pop(&mut self, max: usize) -> Option<Bytes> {
+        let front = self.pieces.front_mut()?;
+        let bytes = if front.bytes.len() > max {
+            front.bytes.split_to(max)
+        } else {
+            let piece = self.pieces.pop_front()?;
+            self.fresh = self.fresh.min(self.pieces.len());
+            piece.bytes
+        };
+        self.len -= bytes.len();
+        Some(bytes)
+    }
+
+    /// Discards everything and says how many bytes that were.
+    pub fn clear(&mut self) -> usize {
+        self.pieces = VecDeque::new();
+        self.fresh = 0;
+        core::mem::take(&mut self.len)
+    }
+
+    /// Frees the chunks that small pieces of the last turn pin, by copying those pieces together.
+    pub fn compact(&mut self) {
+        let fresh = core::mem::take(&mut self.fresh).min(self.pieces.len());
+        let recent = self.pieces.split_off(self.pieces.len() - fresh);
+        let mut joined = BytesMut::new();
+        for piece in recent {
+            if piece.wastes() {
+                joined.extend_from_slice(&piece.bytes);
+                continue;
+            }
+            self.settle(&mut joined);
+            self.pieces.push_back(piece);
+        }
+        self.settle(&mut joined);
+    }
+
+    fn settle(&mut self, joined: &mut BytesMut) {
+        if !joined.is_empty() {
+            let bytes = joined.split().freeze();
+            let pinned = bytes.len();
+            self.pieces.push_back(Piece { bytes, pinned });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_order_and_at_most_one_piece_at_a_time() {
+        let mut queue = ByteQueue::new();
+        queue.push(Bytes::from_static(b"abc"), 3);
+        queue.push(Bytes::new(), 10);
+        queue.push(Bytes::from_static(b"de"), 2);
+        assert_eq!(queue.len(), 5);
+        assert_eq!(queue.pop(2).unwrap(), "ab");
+        assert_eq!(queue.pop(9).unwrap(), "c");
+        assert_eq!(queue.pop(9).unwrap(), "de");
+        assert_eq!(queue.pop(9), None);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn compacting_joins_small_pieces_and_leaves_large_ones() {
+        let chunk = Bytes::from(std::vec![7; 1000]);
+        let mut queue = ByteQueue::new();
+        queue.push(chunk.slice(0..10), 1000);
+        queue.push(chunk.slice(10..20), 1000);
+        queue.push(chunk.slice(20..900), 1000);
+        queue.push(chunk.slice(900..901), 1000);
+        queue.compact();
+        assert_eq!(queue.len(), 901);
+        let sizes: std::vec::Vec<usize> = core::iter::from_fn(|| queue.pop(usize::MAX)).map(|b| b.len()).collect();
+        assert_eq!(sizes, [20, 880, 1]);
+    }
+}
