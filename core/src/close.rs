@@ -60,13 +60,17 @@ impl fmt::Display for CloseReason {
             Self::Eof { mid_frame: true } => {
                 f.write_str("the other side's output ended in the middle of a frame")
             }
-            Self::Peer { code, text } if text.is_empty() => write!(f, "ended by the other side with code {code}"),
+            Self::Peer { code, text } if text.is_empty() => {
+                write!(f, "ended by the other side with code {code}")
+            }
             Self::Peer { code, text } => {
                 write!(f, "ended by the other side with code {code}: {}", agentproto::escape(text))
             }
             Self::Timeout(TimeoutKind::Handshake) => f.write_str("no answer in time"),
             Self::Timeout(TimeoutKind::Close) => f.write_str("did not close in time"),
-            Self::Transport { os_error: Some(number) } => write!(f, "the link failed (os error {number})"),
+            Self::Transport { os_error: Some(number) } => {
+                write!(f, "the link failed (os error {number})")
+            }
             Self::Transport { os_error: None } => f.write_str("the link failed"),
             Self::Violation(Violation::Agentproto(rule)) => write!(f, "{rule}"),
         }

@@ -33,7 +33,7 @@ mod time;
 pub use close::{CloseReason, TimeoutKind, Violation};
 pub use exit::ExitStatus;
 pub use limits::{Budget, Limits, Meter};
-pub use machine::Machine;
+pub use machine::{Direction, Machine};
 pub use payload::Payload;
 pub use queue::ByteQueue;
 pub use segment::Segment;

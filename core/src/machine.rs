@@ -2,6 +2,15 @@
 
 use crate::{CloseReason, Instant};
 
+/// A direction of a transport, seen from this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the peer.
+    Read,
+    /// To the peer.
+    Write,
+}
+
 /// A protocol as a plain value: input and time go in, output, events and a deadline come out.
 ///
 /// # The four families of methods
@@ -79,6 +88,12 @@ pub trait Machine {
 
     /// Notes that the peer's direction has ended: nothing more will arrive.
     fn handle_eof(&mut self, now: Instant);
+
+    /// Notes that the transport failed, and in which direction.
+    ///
+    /// After a failed read nothing more arrives. After a failed write nothing more leaves, but
+    /// what the peer sent before it went may still arrive: go on reading.
+    fn handle_failure(&mut self, now: Instant, direction: Direction, os_error: Option<i32>);
 
     /// Acts on every deadline that `now` has reached; harmless when none has.
     fn handle_timeout(&mut self, now: Instant);

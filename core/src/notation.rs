@@ -38,7 +38,8 @@ impl Notation {
     fn write(&self, to: &mut Vec<u8>) -> Result<(), &'static str> {
         match self {
             Self::Text(text) => hex(text, to),
-            Self::List(parts) | Self::Map(MapNotation::Parts(parts) | MapNotation::Concat(parts)) => {
+            Self::List(parts)
+            | Self::Map(MapNotation::Parts(parts) | MapNotation::Concat(parts)) => {
                 parts.iter().try_for_each(|part| part.write(to))
             }
             Self::Map(MapNotation::Hex(inner)) => inner.write(to),

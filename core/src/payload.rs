@@ -88,7 +88,10 @@ impl From<&'static [u8]> for Payload {
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len()
-            && self.pieces().flat_map(|piece| piece.iter()).eq(other.pieces().flat_map(|piece| piece.iter()))
+            && self
+                .pieces()
+                .flat_map(|piece| piece.iter())
+                .eq(other.pieces().flat_map(|piece| piece.iter()))
     }
 }
 

@@ -48,6 +48,12 @@ impl ByteQueue {
         self.len == 0
     }
 
+    /// Pieces in the queue.
+    #[must_use]
+    pub fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
     /// Appends a piece that is part of a chunk of `pinned` bytes; an empty one leaves no trace.
     pub fn push(&mut self, bytes: Bytes, pinned: usize) {
         if bytes.is_empty() {
@@ -132,7 +138,8 @@ mod tests {
         queue.push(chunk.slice(900..901), 1000);
         queue.compact();
         assert_eq!(queue.len(), 901);
-        let sizes: std::vec::Vec<usize> = core::iter::from_fn(|| queue.pop(usize::MAX)).map(|b| b.len()).collect();
+        let sizes: std::vec::Vec<usize> =
+            core::iter::from_fn(|| queue.pop(usize::MAX)).map(|b| b.len()).collect();
         assert_eq!(sizes, [20, 880, 1]);
     }
 }

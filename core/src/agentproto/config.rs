@@ -55,6 +55,17 @@ pub enum LostInput {
     Ignore,
 }
 
+/// Whether an agent's log record of a command shows its arguments (hazard H24).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogArguments {
+    /// As the original does: the caller knows them anyway.
+    #[default]
+    Show,
+    /// Only how many there are.
+    Redact,
+}
+
 /// Settings of [`Local`](super::Local), [`Agent`](super::Agent) and [`Decoder`](super::Decoder).
 ///
 /// `Default` is what Trunkline requires; [`reference`](Self::reference) behaves like the original
@@ -74,6 +85,10 @@ pub struct Config {
     pub late_handle: LateHandle,
     /// End of an agent's input before its command has ended.
     pub lost_input: LostInput,
+    /// Arguments in an agent's log records.
+    pub log_arguments: LogArguments,
+    /// How long a local side waits for an agent's first frame. `None`, the default: for ever.
+    pub answer_timeout: Option<Duration>,
     /// The lowest level of its own log records that an agent sends. -8: everything.
     pub log_level: i64,
 }
@@ -87,6 +102,8 @@ impl Default for Config {
             late_data: LateData::default(),
             late_handle: LateHandle::default(),
             lost_input: LostInput::HangUp { grace: Duration::from_secs(5) },
+            log_arguments: LogArguments::default(),
+            answer_timeout: None,
             log_level: super::Level::TRACE.0,
         }
     }

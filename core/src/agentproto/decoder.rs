@@ -35,7 +35,11 @@ mod sealed {
     /// What the decoder needs of an item and nobody else does.
     pub trait Sealed: Sized {
         #[doc(hidden)]
-        fn read(&mut self, size: Option<usize>, input: &mut Opaque<'_, '_>) -> Result<(), Violation>;
+        fn read(
+            &mut self,
+            size: Option<usize>,
+            input: &mut Opaque<'_, '_>,
+        ) -> Result<(), Violation>;
 
         /// An item that stands at the front of `bytes` in a well-known shape, and its length.
         #[doc(hidden)]
@@ -50,7 +54,11 @@ mod sealed {
     pub struct Opaque<'a, 'b>(pub(super) &'a mut Input<'b>);
 
     impl Sealed for Frame {
-        fn read(&mut self, size: Option<usize>, input: &mut Opaque<'_, '_>) -> Result<(), Violation> {
+        fn read(
+            &mut self,
+            size: Option<usize>,
+            input: &mut Opaque<'_, '_>,
+        ) -> Result<(), Violation> {
             self.read_map(size, input.0)
         }
 
@@ -60,7 +68,11 @@ mod sealed {
     }
 
     impl Sealed for Record {
-        fn read(&mut self, size: Option<usize>, input: &mut Opaque<'_, '_>) -> Result<(), Violation> {
+        fn read(
+            &mut self,
+            size: Option<usize>,
+            input: &mut Opaque<'_, '_>,
+        ) -> Result<(), Violation> {
             self.read_map(size, input.0)
         }
     }
@@ -281,7 +293,8 @@ impl<T: Item> Decoder<T> {
 
     fn is_canonical(&self, item: &T, used: usize) -> bool {
         let whole = self.chunks.iter().take(self.scanned).flat_map(|chunk| chunk.iter());
-        let last = self.chunks.get(self.scanned).and_then(|chunk| chunk.get(..used)).unwrap_or_default();
+        let last =
+            self.chunks.get(self.scanned).and_then(|chunk| chunk.get(..used)).unwrap_or_default();
         item.to_bytes().is_ok_and(|bytes| bytes.iter().eq(whole.chain(last)))
     }
 }

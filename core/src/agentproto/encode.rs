@@ -61,7 +61,8 @@ pub fn data_segment(stream: u32, data: Bytes) -> Segment {
     }
     tail.push(b"\x61t\x02");
     // Cannot fail: 12 bytes before and 10 behind are the most there can be.
-    Segment::new(head.as_slice(), data, tail.as_slice()).unwrap_or_else(|| Segment::whole(Bytes::new()))
+    Segment::new(head.as_slice(), data, tail.as_slice())
+        .unwrap_or_else(|| Segment::whole(Bytes::new()))
 }
 
 /// A head in its shortest form: the bytes and how many of them count.

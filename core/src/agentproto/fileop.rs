@@ -53,7 +53,11 @@ file_ops! {
 
 /// A file request (`fop`). Which fields matter depends on `op`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct FileRequest {
     /// `d`: bytes to write.
     #[cfg_attr(feature = "serde", serde(rename = "d", skip_serializing_if = "is_zero"))]
@@ -100,7 +104,11 @@ pub struct FileRequest {
 
 /// The answer to a file request (`frp`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct FileResponse {
     /// `d`: bytes read.
     #[cfg_attr(feature = "serde", serde(rename = "d", skip_serializing_if = "is_zero"))]
@@ -139,7 +147,11 @@ pub struct FileResponse {
 
 /// One entry of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct DirEntry {
     /// `st`: the entry's own attributes, links not followed.
     #[cfg_attr(feature = "serde", serde(rename = "st"))]
@@ -148,7 +160,11 @@ pub struct DirEntry {
 
 /// Attributes of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct Stat {
     /// `d`: whether it is a directory.
     #[cfg_attr(feature = "serde", serde(rename = "d", skip_serializing_if = "is_zero"))]
@@ -196,7 +212,11 @@ pub struct Stat {
 
 /// Facts about a file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct Statfs {
     /// `b`: blocks.
     #[cfg_attr(feature = "serde", serde(rename = "b", skip_serializing_if = "is_zero"))]

@@ -52,7 +52,11 @@ impl FrameType {
 
 /// One frame. Its type decides which other fields matter; all of them are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct Frame {
     /// `c`: exit code.
     #[cfg_attr(feature = "serde", serde(rename = "c", skip_serializing_if = "is_zero"))]
@@ -171,7 +175,11 @@ impl Frame {
 
 /// A command to run (`x`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct ExecRequest {
     /// Working directory; empty: the agent's own.
     pub cwd: String,
@@ -188,7 +196,11 @@ pub struct ExecRequest {
 
 /// The agent's configuration (`cfg`): which of the command's environment passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct AgentConfig {
     /// Patterns of names to keep.
     pub env_keep: Option<Vec<String>>,
@@ -198,7 +210,11 @@ pub struct AgentConfig {
 
 /// A log record (`l`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct LogRecord {
     /// Attributes as `key=value`.
     #[cfg_attr(feature = "serde", serde(rename = "a", skip_serializing_if = "is_zero"))]
@@ -213,7 +229,11 @@ pub struct LogRecord {
 
 /// A PATH query (`q`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct PathQuery {
     /// Directories to look in, in order; none: the agent's own PATH.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_zero"))]
@@ -222,7 +242,11 @@ pub struct PathQuery {
 
 /// The answer to a PATH query (`i`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct PathInfo {
     /// What was found; `None` when nothing was.
     pub entries: Option<Vec<PathEntry>>,
@@ -230,7 +254,11 @@ pub struct PathInfo {
 
 /// One executable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct PathEntry {
     /// Permission bits only (0 to 0o777).
     pub mode: u32,

@@ -83,7 +83,11 @@ type Read<T> = Result<T, Violation>;
 const TRUNCATED: Violation = Violation::Malformed(Malformed::Truncated);
 
 impl<'a> Input<'a> {
-    pub(super) fn new(first: &'a Bytes, further: vec_deque::Iter<'a, Bytes>, config: &'a Config) -> Self {
+    pub(super) fn new(
+        first: &'a Bytes,
+        further: vec_deque::Iter<'a, Bytes>,
+        config: &'a Config,
+    ) -> Self {
         Self {
             left: first,
             chunk: first,
@@ -195,7 +199,8 @@ impl<'a> Input<'a> {
         self.tagged = false;
         loop {
             let head = self.head()?;
-            let size = (!head.is_indefinite()).then_some(usize::try_from(head.argument).unwrap_or(usize::MAX));
+            let size = (!head.is_indefinite())
+                .then_some(usize::try_from(head.argument).unwrap_or(usize::MAX));
             let value = match head.major {
                 0 => Value::Unsigned(head.argument),
                 1 => Value::Negative(head.argument),
@@ -349,7 +354,8 @@ impl<'a> Input<'a> {
     /// A byte string, its head included.
     fn bytes(&mut self) -> Read<Payload> {
         let head = self.head()?;
-        let size = (!head.is_indefinite()).then_some(usize::try_from(head.argument).unwrap_or(usize::MAX));
+        let size =
+            (!head.is_indefinite()).then_some(usize::try_from(head.argument).unwrap_or(usize::MAX));
         self.bytes_of(size)
     }
 
@@ -425,7 +431,9 @@ impl<'a> Input<'a> {
         };
         let utf8 = Violation::Utf8 { message: self.place.message, key: "" };
         let length = usize::try_from(key.argument).unwrap_or(usize::MAX);
-        if let Some((name, left)) = self.left.split_at_checked(length).filter(|_| !key.is_indefinite()) {
+        if let Some((name, left)) =
+            self.left.split_at_checked(length).filter(|_| !key.is_indefinite())
+        {
             self.left = left;
             core::str::from_utf8(name).map_err(|_| utf8)?;
             return Ok(Some(Cow::Borrowed(name)));
@@ -436,7 +444,8 @@ impl<'a> Input<'a> {
                 let length = usize::try_from(self.head()?.argument).unwrap_or(usize::MAX);
                 let begun = name.len();
                 self.pieces(length, |piece, _| name.extend_from_slice(piece))?;
-                core::str::from_utf8(name.get(begun..).unwrap_or_default()).map_err(|_| utf8.clone())?;
+                core::str::from_utf8(name.get(begun..).unwrap_or_default())
+                    .map_err(|_| utf8.clone())?;
             }
         } else {
             self.pieces(length, |piece, _| name.extend_from_slice(piece))?;

@@ -96,7 +96,18 @@ mod tests {
 
     #[test]
     fn levels_fold_into_the_named_ones() {
-        for (number, named) in [(-100, -8), (-8, -8), (-5, -8), (-4, -4), (-1, -4), (0, 0), (4, 4), (7, 4), (8, 8), (i64::MAX, 8)] {
+        for (number, named) in [
+            (-100, -8),
+            (-8, -8),
+            (-5, -8),
+            (-4, -4),
+            (-1, -4),
+            (0, 0),
+            (4, 4),
+            (7, 4),
+            (8, 8),
+            (i64::MAX, 8),
+        ] {
             assert_eq!(Level(number).named(), Level(named), "{number}");
         }
     }
@@ -113,7 +124,10 @@ mod tests {
 
     #[test]
     fn attributes_split_at_the_first_equals_sign() {
-        let record = LogRecord { attributes: alloc::vec!["a=b=c".into(), "d".into()], ..LogRecord::default() };
+        let record = LogRecord {
+            attributes: alloc::vec!["a=b=c".into(), "d".into()],
+            ..LogRecord::default()
+        };
         assert!(record.pairs().eq([("a", "b=c"), ("d", "")]));
     }
 }

@@ -5,21 +5,28 @@
 //! [`Agent`], the side that does it. Below them [`Decoder`] turns bytes into [`Frame`]s (or into
 //! the [`Record`]s of a recording) and [`encode`] turns frames into [`Segment`](crate::Segment)s.
 
+mod agent;
+mod calls;
 mod config;
 mod decoder;
 mod encode;
 mod escape;
 mod fileop;
 mod frame;
+mod inbox;
 mod input;
+mod link;
+mod local;
 mod log;
 mod mode;
+mod outbox;
 mod record;
 mod scan;
 mod violation;
 mod wire;
 
-pub use config::{Acceptance, Config, LateData, LateHandle, LostInput};
+pub use agent::{Agent, AgentEvent};
+pub use config::{Acceptance, Config, LateData, LateHandle, LogArguments, LostInput};
 pub use decoder::{Decoder, Item};
 pub use encode::{EncodeError, data_segment, encode};
 pub use escape::{Escaped, escape};
@@ -27,8 +34,12 @@ pub use fileop::{DirEntry, FileOp, FileRequest, FileResponse, Stat, Statfs};
 pub use frame::{
     AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathInfo, PathQuery,
 };
+pub use inbox::Read;
+pub use link::Stats;
+pub use local::{Local, LocalEvent, Misuse};
 pub use log::Level;
 pub use mode::{mode_bits, mode_from_unix};
+pub use outbox::Write;
 pub use record::{
     CommandEnd, CommandStart, Direction, Record, RecordType, RecordedFrame, SessionFooter,
     SessionHeader,

@@ -22,7 +22,9 @@ const IRREGULAR: u32 = 1 << 19;
 pub fn mode_from_unix(st_mode: u32) -> u32 {
     let kind = FILE_TYPES.iter().find(|(unix, _)| st_mode & 0o170_000 == *unix);
     let special = SPECIAL.iter().filter(|(unix, _)| st_mode & unix != 0);
-    special.fold(st_mode & 0o777 | kind.map_or(IRREGULAR, |(_, wire)| *wire), |mode, (_, wire)| mode | wire)
+    special.fold(st_mode & 0o777 | kind.map_or(IRREGULAR, |(_, wire)| *wire), |mode, (_, wire)| {
+        mode | wire
+    })
 }
 
 /// The unix bits (0 to 0o7777) that a request's mode (`mo`) asks for.
@@ -31,5 +33,8 @@ pub fn mode_from_unix(st_mode: u32) -> u32 {
 /// bits are dropped.
 #[must_use]
 pub fn mode_bits(mode: u32) -> u32 {
-    SPECIAL.iter().filter(|(_, wire)| mode & wire != 0).fold(mode & 0o7_777, |bits, (unix, _)| bits | unix)
+    SPECIAL
+        .iter()
+        .filter(|(_, wire)| mode & wire != 0)
+        .fold(mode & 0o7_777, |bits, (unix, _)| bits | unix)
 }

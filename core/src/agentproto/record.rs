@@ -39,7 +39,11 @@ impl Direction {
 
 /// One record. By intent exactly one body is present; none is enforced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct Record {
     /// `type`: which body to look at.
     #[cfg_attr(feature = "serde", serde(rename = "type"))]
@@ -63,7 +67,11 @@ pub struct Record {
 
 /// A frame as it was sent or received. Times are nanoseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct RecordedFrame {
     /// `ts`: when.
     #[cfg_attr(feature = "serde", serde(rename = "ts"))]
@@ -79,7 +87,11 @@ pub struct RecordedFrame {
 
 /// Who recorded what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct SessionHeader {
     /// Version of the recording program.
     pub version: String,
@@ -101,7 +113,11 @@ pub struct SessionHeader {
 
 /// A command begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct CommandStart {
     /// Number of the command, from 0.
     pub seq: u32,
@@ -113,7 +129,11 @@ pub struct CommandStart {
 
 /// A command has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct CommandEnd {
     /// Number of the command.
     pub seq: u32,
@@ -125,7 +145,11 @@ pub struct CommandEnd {
 
 /// The recording was closed in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct SessionFooter {
     /// When, in nanoseconds since 1970.
     pub end_time: i64,

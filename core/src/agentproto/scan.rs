@@ -153,7 +153,8 @@ impl Scanner {
 
     /// Takes a head, or as much of one as there is; says how many bytes and whether the item ended.
     fn head(&mut self, rest: &[u8]) -> Result<(usize, bool), Violation> {
-        let Some(initial) = self.partial.first().filter(|_| self.partial_len > 0).or(rest.first()) else {
+        let Some(initial) = self.partial.first().filter(|_| self.partial_len > 0).or(rest.first())
+        else {
             return Ok((0, false));
         };
         let initial = *initial;
@@ -193,7 +194,8 @@ impl Scanner {
     fn item(&mut self, initial: u8, extra: &[u8], rest: &[u8]) -> Result<bool, Violation> {
         let head = Head::new(initial, extra).map_err(Violation::Malformed)?;
         self.check_top(initial, rest)?;
-        let top = self.open.checked_sub(1).and_then(|last| self.levels.get(last)).map(|level| level.open);
+        let top =
+            self.open.checked_sub(1).and_then(|last| self.levels.get(last)).map(|level| level.open);
         if head.is_break() {
             return match top {
                 Some(Open::Chunks(_) | Open::Array(_)) if !self.after_tag => self.close(),
@@ -238,7 +240,8 @@ impl Scanner {
         if head.is_indefinite() {
             return self.open(if head.major == 4 { Open::Array(0) } else { Open::Map(0) }, depth);
         }
-        let count = u32::try_from(head.argument).ok().filter(|count| *count as usize <= self.max_elements);
+        let count =
+            u32::try_from(head.argument).ok().filter(|count| *count as usize <= self.max_elements);
         let Some(count) = count else {
             return Err(Violation::Elements { limit: self.max_elements });
         };
@@ -279,7 +282,8 @@ impl Scanner {
     /// Counts an ended item in what surrounds it; says whether nothing surrounds it.
     fn ended(&mut self) -> Result<bool, Violation> {
         self.after_tag = false;
-        while let Some(level) = self.open.checked_sub(1).and_then(|last| self.levels.get_mut(last)) {
+        while let Some(level) = self.open.checked_sub(1).and_then(|last| self.levels.get_mut(last))
+        {
             self.depth = level.depth;
             let (count, per_element) = match &mut level.open {
                 Open::Items(left) => {

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::escape::escape;
+use super::frame::FrameType;
 
 /// Which rule of the wire the peer's bytes broke.
 ///
@@ -70,6 +71,11 @@ pub enum Violation {
         /// The most bytes allowed.
         limit: usize,
     },
+    /// A first frame that gives the session no purpose (section 6, step 3).
+    FirstFrame {
+        /// Its type.
+        kind: FrameType,
+    },
     /// A coercion of tier Q, refused by the acceptance in force.
     Quirk {
         /// Its number in section 3, such as `D6`.
@@ -80,8 +86,8 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// The class of the violation: malformed, type, range, utf8, key, tag, limit, quirk or
-    /// canonical.
+    /// The class of the violation: malformed, type, range, utf8, key, tag, limit, first frame,
+    /// quirk or canonical.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -95,6 +101,7 @@ impl Violation {
             | Self::Elements { .. }
             | Self::FrameSize { .. }
             | Self::FrameMemory { .. } => "limit",
+            Self::FirstFrame { .. } => "first frame",
             Self::Quirk { .. } => "quirk",
             Self::NotCanonical => "canonical",
         }
@@ -122,6 +129,7 @@ impl fmt::Display for Violation {
             Self::FrameMemory { limit } => {
                 write!(f, "a frame that takes more than {limit} bytes of memory")
             }
+            Self::FirstFrame { kind } => write!(f, "a first frame of type {}", kind.0),
             Self::Quirk { rule } => write!(f, "an encoding outside the format (rule {rule})"),
             Self::NotCanonical => f.write_str("not the canonical encoding"),
         }

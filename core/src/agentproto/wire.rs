@@ -10,10 +10,13 @@ use alloc::vec::Vec;
 
 use super::encode::Output;
 use super::fileop::{DirEntry, FileOp, FileRequest, FileResponse, Stat, Statfs};
-use super::frame::{AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathInfo, PathQuery};
+use super::frame::{
+    AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathInfo, PathQuery,
+};
 use super::input::{Input, Place, Value};
 use super::record::{
-    CommandEnd, CommandStart, Direction, Record, RecordType, RecordedFrame, SessionFooter, SessionHeader,
+    CommandEnd, CommandStart, Direction, Record, RecordType, RecordedFrame, SessionFooter,
+    SessionHeader,
 };
 use super::violation::Violation;
 use crate::Payload;
@@ -34,7 +37,8 @@ pub(super) trait Message: Default {
         input.place = Place { message: Self::NAME, key: "" };
         input.map(size, |input, key| {
             let exact = Self::KEYS.iter().position(|known| known.as_bytes() == key);
-            let folded = || Self::KEYS.iter().position(|known| known.as_bytes().eq_ignore_ascii_case(key));
+            let folded =
+                || Self::KEYS.iter().position(|known| known.as_bytes().eq_ignore_ascii_case(key));
             let Some(index) = exact.or_else(folded) else {
                 return input.skip();
             };

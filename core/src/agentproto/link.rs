@@ -1,0 +1,171 @@
+//! What both machines of this wire consist of.
+
+use alloc::collections::VecDeque;
+use bytes::Bytes;
+
+use super::config::Config;
+use super::decoder::Decoder;
+use super::frame::Frame;
+use super::inbox::{Inbox, Taken};
+use super::outbox::Outbox;
+use super::violation::Violation;
+use crate::{CloseReason, Instant};
+
+/// Counters of a session, readable at any time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Frames received.
+    pub frames_received: u64,
+    /// Frames sent.
+    pub frames_sent: u64,
+    /// Payload bytes of streams received and delivered to a queue.
+    pub bytes_received: u64,
+    /// Frames that were dropped: of no meaning here, or for a stream unknown, ended or given up.
+    pub frames_dropped: u64,
+    /// Answers that nobody waited for.
+    pub responses_dropped: u64,
+    /// The id of the last of them.
+    pub last_dropped_response: Option<u32>,
+    /// Log records dropped by the rate limit.
+    pub logs_dropped: u64,
+    /// How often unread bytes have stopped the link.
+    pub stalls: u64,
+    /// The stream whose unread bytes stop the link at the moment.
+    pub stalled: Option<u32>,
+    /// Bytes that wait to be read.
+    pub queued_in: usize,
+    /// Bytes that wait to be sent, with what keeping them costs.
+    pub queued_out: usize,
+}
+
+/// What the decoder has to offer.
+pub(super) enum Next {
+    Frame(Frame),
+    /// Nothing may be taken at the moment.
+    Held,
+    /// Nothing is there; the reason if nothing will ever be.
+    Nothing(Option<CloseReason>),
+    Failed(Violation),
+}
+
+/// Decoder, queues and counters of one session.
+#[derive(Debug)]
+pub(super) struct Link<E> {
+    pub(super) config: Config,
+    pub(super) decoder: Decoder<Frame>,
+    pub(super) inbox: Inbox,
+    pub(super) outbox: Outbox,
+    pub(super) events: VecDeque<E>,
+    pub(super) closed: Option<CloseReason>,
+    pub(super) now: Instant,
+    pub(super) stats: Stats,
+    /// The input has ended, though not everything of it may have been decoded.
+    ended: Option<CloseReason>,
+    /// The transport takes nothing more.
+    mute: bool,
+}
+
+impl<E> Link<E> {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            decoder: Decoder::new(&config),
+            inbox: Inbox::new(&config),
+            outbox: Outbox::new(&config),
+            config,
+            events: VecDeque::new(),
+            closed: None,
+            now: Instant::ORIGIN,
+            stats: Stats::default(),
+            ended: None,
+            mute: false,
+        }
+    }
+
+    /// Takes in what arrived; a new turn begins.
+    pub(super) fn input(&mut self, now: Instant, bytes: Bytes) {
+        self.now = now;
+        self.inbox.compact();
+        if self.closed.is_none() && self.ended.is_none() {
+            self.decoder.push(bytes);
+        }
+    }
+
+    /// The input has ended: in order, or because the transport failed.
+    pub(super) fn end_input(&mut self, now: Instant, failure: Option<CloseReason>) {
+        self.now = now;
+        self.ended.get_or_insert(failure.unwrap_or(CloseReason::Eof { mid_frame: false }));
+    }
+
+    /// Whether the input has ended, decoded or not.
+    pub(super) const fn input_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Whether nothing may be decoded at the moment: somebody must read, or take events, first.
+    pub(super) fn is_held(&self) -> bool {
+        self.inbox.stalled().is_some() || self.events.len() >= self.config.limits.replies
+    }
+
+    pub(super) fn next(&mut self) -> Next {
+        if self.is_held() {
+            return Next::Held;
+        }
+        match self.decoder.poll() {
+            Ok(Some(frame)) => {
+                self.stats.frames_received += 1;
+                Next::Frame(frame)
+            }
+            Ok(None) => Next::Nothing(self.ended.clone().map(|reason| match reason {
+                CloseReason::Eof { .. } => {
+                    CloseReason::Eof { mid_frame: self.decoder.buffered() > 0 }
+                }
+                reason => reason,
+            })),
+            Err(violation) => Next::Failed(violation),
+        }
+    }
+
+    /// Queues what a DATA frame brought; says whether the reader should be told.
+    pub(super) fn data(&mut self, frame: Frame) -> bool {
+        let (stream, length) = (frame.stream, frame.data.len());
+        let was_stalled = self.inbox.stalled().is_some();
+        let taken = self.inbox.data(stream, frame.data, self.decoder.last_chunk());
+        if taken != Taken::Dropped {
+            self.stats.bytes_received += length as u64;
+        }
+        if !was_stalled && self.inbox.stalled().is_some() {
+            self.stats.stalls += 1;
+        }
+        self.note(taken)
+    }
+
+    /// Counts what was dropped; says whether the reader should be told.
+    pub(super) fn note(&mut self, taken: Taken) -> bool {
+        if taken == Taken::Dropped {
+            self.stats.frames_dropped += 1;
+        }
+        taken == Taken::Announce
+    }
+
+    pub(super) fn transmit(&mut self) -> Option<crate::Segment> {
+        let segment = self.outbox.poll().filter(|_| !self.mute)?;
+        self.stats.frames_sent += 1;
+        Some(segment)
+    }
+
+    /// The transport takes nothing more: what is queued goes nowhere.
+    pub(super) fn mute(&mut self) {
+        self.mute = true;
+        self.outbox.clear();
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            stalled: self.inbox.stalled(),
+            queued_in: self.inbox.queued(),
+            queued_out: self.outbox.queued(),
+            ..self.stats
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! The local side: wants a command run, programs listed or files served.
+//! `docs/protocols/agentproto.md` sections 6 to 8 and 10.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+
+use super::calls::{Answer, Calls};
+use super::config::Config;
+use super::encode::EncodeError;
+use super::fileop::{FileOp, FileRequest, FileResponse};
+use super::frame::{AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathQuery};
+use super::inbox::Read;
+use super::link::{Link, Next, Stats};
+use super::outbox::Write;
+use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
+
+/// What a [`Local`] tells its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LocalEvent {
+    /// This stream has bytes, or has ended: read it until it is empty. Raised once per wait.
+    Readable(u32),
+    /// This stream has room again for a writer that was refused.
+    Writable(u32),
+    /// A log record of the agent, cut to the limit. Its text is the peer's: escape it.
+    Log(LogRecord),
+    /// The command has ended; its streams may still hold bytes to read.
+    Exited {
+        /// Exit code, 128+n for signal n.
+        code: i64,
+        /// The agent's text: why the command could not be started, mostly.
+        text: String,
+    },
+    /// The programs that a PATH query found.
+    Paths(Vec<PathEntry>),
+    /// The agent could not answer a PATH query.
+    QueryFailed(String),
+    /// The answer to a request.
+    Response(FileResponse),
+    /// A request that will never be answered: the session is over.
+    RequestLost(u32),
+    /// The session is over. The last event; streams may still hold bytes to read.
+    Closed(CloseReason),
+}
+
+/// A call that makes no sense in the state the session is in; nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// The session serves another purpose, or this one already.
+    AlreadyStarted,
+    /// There is no command.
+    NotStarted,
+    /// The session is over.
+    Closed,
+    /// Too many requests in flight, or frames not sent; try again after an event.
+    Busy,
+    /// Extra descriptors below 3, above the limit, twice, or too many of them.
+    Descriptors,
+    /// No agent could take the message.
+    Encode(EncodeError),
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlreadyStarted => "the session has started already",
+            Self::NotStarted => "the session runs no command",
+            Self::Closed => "the session is over",
+            Self::Busy => "too much is in flight already",
+            Self::Descriptors => "extra descriptors must be 3 and up, each once, and not too many",
+            Self::Encode(error) => return error.fmt(f),
+        })
+    }
+}
+
+impl core::error::Error for Misuse {}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Idle,
+    Exec,
+    Paths,
+    Files,
+}
+
+/// The local side of one session: one command, one PATH query, or one file service.
+///
+/// Start it with [`exec`](Self::exec), [`query_paths`](Self::query_paths) or the first
+/// [`request`](Self::request), then drive it as [`Machine`] says.
+///
+/// | state | what comes | what happens |
+/// |---|---|---|
+/// | running | DATA, EOF of a stream of the command | queued; `Readable` |
+/// | running | LOG | `Log` |
+/// | running | EXIT | `Exited`, then closed; what follows is never looked at |
+/// | enumerating | PATH INFO, ERROR | `Paths` or `QueryFailed`, then closed |
+/// | serving files | FILE RESPONSE | `Response`, or dropped when nobody waits |
+/// | serving files | EXIT | every request lost, closed |
+/// | any | anything else | dropped and counted |
+/// | any | end of input, violation, deadline | every request lost, closed |
+///
+/// Signals leave before stdin that was not sent yet. Unread streams are bounded
+/// ([`Limits`](crate::Limits)); a full one stops the link, which
+/// [`stats`](Self::stats) shows.
+#[derive(Debug)]
+pub struct Local {
+    link: Link<LocalEvent>,
+    mode: Mode,
+    calls: Calls,
+    logs: Meter,
+    exited: bool,
+    deadline: Option<Instant>,
+}
+
+impl Local {
+    /// A session that has not started.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            calls: Calls::new(config.limits.in_flight, config.late_handle),
+            logs: Meter::new(config.limits.log_burst, config.limits.log_rate),
+            link: Link::new(config),
+            mode: Mode::Idle,
+            exited: false,
+            deadline: None,
+        }
+    }
+
+    /// Runs a command. Its streams are 0 to 2 and the numbers in `exec.fds`.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`] when the session has started or ended, or no agent could take the request.
+    pub fn exec(
+        &mut self,
+        now: Instant,
+        exec: ExecRequest,
+        config: Option<AgentConfig>,
+    ) -> Result<(), Misuse> {
+        let limits = &self.link.config.limits;
+        if !descriptors_fit(&exec.fds, limits.extra_streams, limits.highest_stream) {
+            return Err(Misuse::Descriptors);
+        }
+        let fds = exec.fds.clone();
+        self.start(now, Mode::Exec, config, &Frame::exec(exec))?;
+        self.link.outbox.open(0);
+        self.link.inbox.open(1);
+        self.link.inbox.open(2);
+        for fd in fds {
+            self.link.outbox.open(fd);
+            self.link.inbox.open(fd);
+        }
+        Ok(())
+    }
+
+    /// Lists the programs in the agent's PATH, or in the directories given.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`] when the session has started or ended, or no agent could take the request.
+    pub fn query_paths(&mut self, now: Instant, query: PathQuery) -> Result<(), Misuse> {
+        self.start(now, Mode::Paths, None, &Frame::path_query(query))
+    }
+
+    /// The same with a configuration in front, which the agent reads and ignores.
+    #[doc(hidden)]
+    pub fn query_paths_with(
+        &mut self,
+        now: Instant,
+        query: PathQuery,
+        config: AgentConfig,
+    ) -> Result<(), Misuse> {
+        self.start(now, Mode::Paths, Some(config), &Frame::path_query(query))
+    }
+
+    fn start(
+        &mut self,
+        now: Instant,
+        mode: Mode,
+        config: Option<AgentConfig>,
+        frame: &Frame,
+    ) -> Result<(), Misuse> {
+        self.check_open()?;
+        if self.mode != Mode::Idle {
+            return Err(Misuse::AlreadyStarted);
+        }
+        // Both must encode before either is queued.
+        let config = config.map(Frame::config);
+        for frame in config.iter().chain([frame]) {
+            super::encode(frame).map_err(Misuse::Encode)?;
+        }
+        for frame in config.iter().chain([frame]) {
+            self.link.outbox.control(frame).map_err(Misuse::Encode)?;
+        }
+        self.mode = mode;
+        self.link.now = now;
+        self.deadline = self.link.config.answer_timeout.map(|wait| now + wait);
+        Ok(())
+    }
+
+    const fn check_open(&self) -> Result<(), Misuse> {
+        if self.link.closed.is_some() { Err(Misuse::Closed) } else { Ok(()) }
+    }
+
+    /// Offers bytes for a stream of the command; they are queued, not copied.
+    pub fn write(&mut self, stream: u32, data: &Bytes) -> Write {
+        self.link.outbox.write(stream, data)
+    }
+
+    /// Ends a stream of the command behind what was written; false when it has no such open end.
+    pub fn finish(&mut self, stream: u32) -> bool {
+        self.link.outbox.finish(stream)
+    }
+
+    /// Takes up to `max` bytes of a stream, without a copy and possibly fewer than there are.
+    ///
+    /// Reading may let the session take in more of what has arrived, and so raise events.
+    pub fn read(&mut self, stream: u32, max: usize) -> Read {
+        let read = self.link.inbox.read(stream, max);
+        if matches!(read, Read::Data(_)) {
+            self.pump();
+        }
+        match read {
+            Read::Empty if self.exited => Read::End,
+            Read::Empty if self.link.closed.is_some() => Read::Lost,
+            read => read,
+        }
+    }
+
+    /// Gives up reading a stream: what is queued goes, what comes is dropped and counted.
+    pub fn forget(&mut self, stream: u32) {
+        self.link.inbox.forget(stream);
+        self.pump();
+    }
+
+    /// Sends a signal to the command's process group, ahead of bytes that wait to be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`] without a command, after the end, or while too many frames wait to be sent.
+    pub fn signal(&mut self, signal: i32) -> Result<(), Misuse> {
+        self.check_open()?;
+        if self.mode != Mode::Exec {
+            return Err(Misuse::NotStarted);
+        }
+        if self.link.outbox.control_len() >= self.link.config.limits.replies {
+            return Err(Misuse::Busy);
+        }
+        self.link.outbox.control(&Frame::signal(i64::from(signal))).map_err(Misuse::Encode)
+    }
+
+    /// Sends a file request and says its number, which the answer will carry.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`] after the end, in a session of another purpose, or with too many in flight.
+    pub fn request(&mut self, mut request: FileRequest) -> Result<u32, Misuse> {
+        self.check_open()?;
+        match self.mode {
+            Mode::Idle | Mode::Files => self.mode = Mode::Files,
+            Mode::Exec | Mode::Paths => return Err(Misuse::AlreadyStarted),
+        }
+        if self.calls.is_full() {
+            return Err(Misuse::Busy);
+        }
+        let id = self.calls.start(&mut request);
+        self.link.outbox.control(&Frame::file_request(request)).map_err(|error| {
+            self.calls.undo(id);
+            Misuse::Encode(error)
+        })?;
+        Ok(id)
+    }
+
+    /// Gives a request up; false when it is not in flight. The agent still performs it.
+    ///
+    /// A handle in its late answer is closed, unless the configuration says otherwise.
+    pub fn cancel(&mut self, id: u32) -> bool {
+        self.calls.cancel(id)
+    }
+
+    /// Requests in flight.
+    #[must_use]
+    pub const fn in_flight(&self) -> usize {
+        self.calls.waiting()
+    }
+
+    /// Ends the session in order: what is queued is still sent, nothing more is received.
+    pub fn close(&mut self) {
+        self.end(CloseReason::Local);
+    }
+
+    /// Ends the session now and discards what was not sent.
+    pub fn abort(&mut self) {
+        self.link.outbox.clear();
+        self.end(CloseReason::Local);
+    }
+
+    /// Counters of the session.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.link.stats()
+    }
+
+    fn pump(&mut self) {
+        while self.link.closed.is_none() {
+            match self.link.next() {
+                Next::Frame(frame) => self.dispatch(frame),
+                Next::Held | Next::Nothing(None) => return,
+                Next::Nothing(Some(reason)) => {
+                    self.link.outbox.clear();
+                    self.end(reason);
+                }
+                Next::Failed(violation) => {
+                    self.link.outbox.clear();
+                    self.end(CloseReason::Violation(Violation::Agentproto(violation)));
+                }
+            }
+        }
+    }
+
+    fn dispatch(&mut self, frame: Frame) {
+        self.deadline = None;
+        match (self.mode, frame.kind) {
+            (_, FrameType::LOG) => self.log(frame),
+            (Mode::Exec, FrameType::DATA) => {
+                let stream = frame.stream;
+                if self.link.data(frame) {
+                    self.link.events.push_back(LocalEvent::Readable(stream));
+                }
+            }
+            (Mode::Exec, FrameType::EOF) => {
+                let taken = self.link.inbox.eof(frame.stream);
+                if self.link.note(taken) {
+                    self.link.events.push_back(LocalEvent::Readable(frame.stream));
+                }
+            }
+            (Mode::Exec | Mode::Files | Mode::Idle, FrameType::EXIT) => {
+                self.exited = true;
+                self.link.outbox.clear();
+                let (code, text) = (frame.code, frame.error);
+                self.link.events.push_back(LocalEvent::Exited { code, text: text.clone() });
+                self.end(CloseReason::Peer { code, text });
+            }
+            (Mode::Paths, FrameType::PATH_INFO) => {
+                let entries = frame.path_info.and_then(|info| info.entries).unwrap_or_default();
+                self.link.events.push_back(LocalEvent::Paths(entries));
+                self.end(CloseReason::Peer { code: 0, text: String::new() });
+            }
+            (Mode::Paths, FrameType::ERROR) => {
+                self.link.events.push_back(LocalEvent::QueryFailed(frame.error.clone()));
+                self.end(CloseReason::Peer { code: 0, text: frame.error });
+            }
+            (Mode::Files, FrameType::FILE_RESPONSE) => self.answer(frame),
+            _ => self.link.stats.frames_dropped += 1,
+        }
+    }
+
+    fn log(&mut self, frame: Frame) {
+        let Some(mut record) = frame.log else {
+            self.link.stats.frames_dropped += 1;
+            return;
+        };
+        if self.logs.take(self.link.now) {
+            record.truncate(self.link.config.limits.log_record);
+            self.link.events.push_back(LocalEvent::Log(*record));
+        } else {
+            self.link.stats.logs_dropped += 1;
+        }
+    }
+
+    fn answer(&mut self, frame: Frame) {
+        let Some(response) = frame.file_response else {
+            self.link.stats.frames_dropped += 1;
+            return;
+        };
+        let id = response.id;
+        match self.calls.answer(*response) {
+            Answer::Deliver(response) => self.link.events.push_back(LocalEvent::Response(response)),
+            Answer::Own => {}
+            answer @ (Answer::Drop | Answer::Close(_)) => {
+                self.link.stats.responses_dropped += 1;
+                self.link.stats.last_dropped_response = Some(id);
+                if let Answer::Close(handle) = answer {
+                    let mut request =
+                        FileRequest { op: FileOp::CLOSE, handle, ..FileRequest::default() };
+                    self.calls.start_own(&mut request);
+                    // A request without lists always encodes.
+                    let _ = self.link.outbox.control(&Frame::file_request(request));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        if self.link.closed.is_some() {
+            return;
+        }
+        self.deadline = None;
+        for id in self.calls.fail_all() {
+            self.link.events.push_back(LocalEvent::RequestLost(id));
+        }
+        self.link.closed = Some(reason.clone());
+        self.link.events.push_back(LocalEvent::Closed(reason));
+    }
+}
+
+/// Whether extra descriptors are 3 and up, each once, and within the limits (section 15).
+pub(super) fn descriptors_fit(fds: &[u32], most: usize, highest: u32) -> bool {
+    let mut sorted = fds.to_vec();
+    sorted.sort_unstable();
+    let once = sorted.iter().zip(sorted.iter().skip(1)).all(|(one, next)| one != next);
+    once && fds.len() <= most && fds.iter().all(|fd| (3..=highest).contains(fd))
+}
+
+impl Machine for Local {
+    type Input = Bytes;
+    type Output = Segment;
+    type Event = LocalEvent;
+
+    fn handle_input(&mut self, now: Instant, input: Bytes) {
+        self.link.input(now, input);
+        self.pump();
+    }
+
+    fn handle_eof(&mut self, now: Instant) {
+        self.link.end_input(now, None);
+        self.pump();
+    }
+
+    /// A failed write ends only the sending: what the agent still says, its exit code above all,
+    /// is taken in to the end.
+    fn handle_failure(&mut self, now: Instant, direction: crate::Direction, os_error: Option<i32>) {
+        match direction {
+            crate::Direction::Write => self.link.mute(),
+            crate::Direction::Read => {
+                self.link.end_input(now, Some(CloseReason::Transport { os_error }));
+                self.pump();
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.link.now = now;
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.link.outbox.clear();
+            self.end(CloseReason::Timeout(TimeoutKind::Handshake));
+        }
+    }
+
+    fn wants_input(&self) -> bool {
+        self.link.closed.is_none() && !self.link.input_ended() && !self.link.is_held()
+    }
+
+    fn poll_transmit(&mut self, _now: Instant) -> Option<Segment> {
+        let segment = self.link.transmit()?;
+        for stream in self.link.outbox.writable() {
+            self.link.events.push_back(LocalEvent::Writable(stream));
+        }
+        Some(segment)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn poll_event(&mut self) -> Option<LocalEvent> {
+        if self.link.events.is_empty() {
+            self.pump();
+        }
+        self.link.events.pop_front()
+    }
+
+    fn closed(&self) -> Option<&CloseReason> {
+        self.link.closed.as_ref()
+    }
+}

@@ -1,0 +1,195 @@
+//! Frames that wait to be sent: control first, then every stream in turn.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::config::Config;
+use super::encode::{EncodeError, data_segment, encode};
+use super::frame::Frame;
+use crate::{Budget, ByteQueue, Segment};
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Write {
+    /// So many bytes, from the front, were taken; offer the rest again after `Writable`.
+    Accepted(usize),
+    /// No room at the moment: wait for the `Writable` event.
+    Blocked,
+    /// The stream was finished or given up, or the session is over.
+    Closed,
+    /// There is no such stream.
+    Unknown,
+}
+
+/// What a queued piece costs beside its bytes.
+const PIECE: usize = 64;
+
+#[derive(Debug, Default)]
+struct Lane {
+    queue: ByteQueue,
+    finished: bool,
+    /// The EOF has been handed out, or the reader is gone.
+    over: bool,
+    /// A writer was refused and waits.
+    blocked: bool,
+    /// Stands in the round.
+    ready: bool,
+}
+
+impl Lane {
+    fn held(&self) -> usize {
+        self.queue.len() + self.queue.pieces() * PIECE
+    }
+}
+
+/// Everything that waits to be sent.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    control: VecDeque<Segment>,
+    lanes: BTreeMap<u32, Lane>,
+    /// Lanes with something to send, in order of turn.
+    round: VecDeque<u32>,
+    /// What leaves when nothing else is left.
+    last: Option<Segment>,
+    budget: Budget,
+    stream_limit: usize,
+    data_chunk: usize,
+}
+
+impl Outbox {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            control: VecDeque::new(),
+            lanes: BTreeMap::new(),
+            round: VecDeque::new(),
+            last: None,
+            budget: Budget::new(config.limits.session_queue),
+            stream_limit: config.limits.stream_queue,
+            data_chunk: config.data_chunk.max(1),
+        }
+    }
+
+    pub(super) fn open(&mut self, stream: u32) {
+        self.lanes.entry(stream).or_default();
+    }
+
+    /// Queues a control frame, which leaves before any stream's bytes.
+    pub(super) fn control(&mut self, frame: &Frame) -> Result<(), EncodeError> {
+        self.control.push_back(encode(frame)?);
+        Ok(())
+    }
+
+    /// Queues the session's last frame, which leaves behind everything else.
+    pub(super) fn last(&mut self, frame: &Frame) {
+        // A frame without lists always encodes.
+        self.last = encode(frame).ok();
+    }
+
+    /// Control frames that wait.
+    pub(super) fn control_len(&self) -> usize {
+        self.control.len()
+    }
+
+    /// Bytes that wait, with what keeping them costs.
+    pub(super) const fn queued(&self) -> usize {
+        self.budget.used()
+    }
+
+    pub(super) fn write(&mut self, stream: u32, data: &Bytes) -> Write {
+        let Some(lane) = self.lanes.get_mut(&stream) else { return Write::Unknown };
+        if lane.finished || lane.over {
+            return Write::Closed;
+        }
+        let room = self
+            .stream_limit
+            .saturating_sub(lane.held())
+            .min(self.budget.left())
+            .saturating_sub(PIECE);
+        let accepted = data.len().min(room);
+        if accepted == 0 {
+            if data.is_empty() {
+                return Write::Accepted(0);
+            }
+            lane.blocked = true;
+            return Write::Blocked;
+        }
+        lane.queue.push(data.slice(..accepted), accepted);
+        self.budget.charge(accepted + PIECE);
+        make_ready(&mut self.round, stream, lane);
+        Write::Accepted(accepted)
+    }
+
+    /// Ends a stream behind what is queued of it; false when there is no such open stream.
+    pub(super) fn finish(&mut self, stream: u32) -> bool {
+        let Some(lane) = self.lanes.get_mut(&stream).filter(|lane| !lane.finished && !lane.over)
+        else {
+            return false;
+        };
+        lane.finished = true;
+        make_ready(&mut self.round, stream, lane);
+        true
+    }
+
+    /// The next frame to send.
+    pub(super) fn poll(&mut self) -> Option<Segment> {
+        if let Some(segment) = self.control.pop_front() {
+            return Some(segment);
+        }
+        while let Some(stream) = self.round.pop_front() {
+            let Some(lane) = self.lanes.get_mut(&stream) else { continue };
+            lane.ready = false;
+            let before = lane.held();
+            let Some(data) = lane.queue.pop(self.data_chunk) else {
+                if lane.finished && !core::mem::replace(&mut lane.over, true) {
+                    return encode(&Frame::eof(stream)).ok();
+                }
+                continue;
+            };
+            self.budget.release(before - lane.held());
+            if lane.finished || !lane.queue.is_empty() {
+                make_ready(&mut self.round, stream, lane);
+            }
+            return Some(data_segment(stream, data));
+        }
+        self.last.take()
+    }
+
+    /// Streams whose writer was refused and may try again: half of the room is back.
+    pub(super) fn writable(&mut self) -> Vec<u32> {
+        let (limit, session) = (self.stream_limit, self.budget.left() >= self.budget.used());
+        let open = self
+            .lanes
+            .iter_mut()
+            .filter(|(_, lane)| lane.blocked && session && lane.held() <= limit / 2);
+        open.map(|(stream, lane)| {
+            lane.blocked = false;
+            *stream
+        })
+        .collect()
+    }
+
+    /// Whether every stream's end has been asked for.
+    pub(super) fn all_finished(&self) -> bool {
+        self.lanes.values().all(|lane| lane.finished || lane.over)
+    }
+
+    /// Discards everything; later writes are refused.
+    pub(super) fn clear(&mut self) {
+        self.control = VecDeque::new();
+        self.round = VecDeque::new();
+        self.last = None;
+        for lane in self.lanes.values_mut() {
+            lane.queue.clear();
+            lane.over = true;
+        }
+        self.budget = Budget::new(self.budget.used() + self.budget.left());
+    }
+}
+
+fn make_ready(round: &mut VecDeque<u32>, stream: u32, lane: &mut Lane) {
+    if !core::mem::replace(&mut lane.ready, true) {
+        round.push_back(stream);
+    }
+}

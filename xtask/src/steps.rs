@@ -1,0 +1,244 @@
+//! The steps of `cargo xtask test`: what each one runs, in which order, and how it is told.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+use crate::setup::{self, BARE_TARGET, Need};
+use crate::tidy;
+
+/// One step, by the name it is called with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Fmt,
+    Tidy,
+    Clippy,
+    Doc,
+    Build,
+    Test,
+    Vectors,
+    NoStd,
+}
+
+/// Every step, in the order in which they run: the quick ones first.
+const ALL: [Step; 8] = [
+    Step::Fmt,
+    Step::Tidy,
+    Step::Clippy,
+    Step::Doc,
+    Step::Build,
+    Step::Test,
+    Step::Vectors,
+    Step::NoStd,
+];
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Tidy => "tidy",
+            Self::Clippy => "clippy",
+            Self::Doc => "doc",
+            Self::Build => "build",
+            Self::Test => "test",
+            Self::Vectors => "vectors",
+            Self::NoStd => "nostd",
+        }
+    }
+
+    fn need(self) -> Option<Need> {
+        match self {
+            Self::Fmt => Some(Need::Rustfmt),
+            Self::Clippy => Some(Need::Clippy),
+            Self::NoStd => Some(Need::BareTarget),
+            _ => None,
+        }
+    }
+
+    /// The cargo command lines of this step, without the word `cargo`; none for tidy.
+    fn lines(self, root: &Path) -> Vec<String> {
+        let line = match self {
+            Self::Tidy => return Vec::new(),
+            Self::NoStd => {
+                return bare_builds(has_feature(&read(&root.join("core/Cargo.toml")), "serde"));
+            }
+            Self::Fmt => "fmt --all -- --check",
+            Self::Clippy => "clippy --workspace --all-targets --all-features -- -D warnings",
+            Self::Doc => "doc --workspace --no-deps --all-features",
+            // The command's integration tests start the real binary.
+            Self::Build => "build --release -p trunkline",
+            Self::Test => "test --workspace --all-features",
+            Self::Vectors => {
+                "run --release -p trunkline-conformance -- vectors conformance/vectors"
+            }
+        };
+        vec![line.to_owned()]
+    }
+
+    /// The environment that the command lines of this step are given.
+    fn env(self) -> Option<(&'static str, &'static str)> {
+        (self == Self::Doc).then_some(("RUSTDOCFLAGS", "-D warnings"))
+    }
+
+    /// What the step runs, as one would type it.
+    fn told(self, root: &Path) -> Vec<String> {
+        if self == Self::Tidy {
+            return vec!["cargo xtask tidy".to_owned()];
+        }
+        let prefix = self.env().map(|(k, v)| format!("{k}=\"{v}\" ")).unwrap_or_default();
+        self.lines(root).iter().map(|line| format!("{prefix}cargo {line}")).collect()
+    }
+}
+
+/// The steps that the arguments name, in running order; every step when they name none.
+pub(crate) fn choose(names: &[String]) -> Result<Vec<Step>, String> {
+    if let Some(unknown) = names.iter().find(|n| !ALL.iter().any(|s| s.name() == n.as_str())) {
+        let known = ALL.map(Step::name).join(", ");
+        return Err(format!("unknown step `{unknown}`; the steps are {known}"));
+    }
+    Ok(ALL
+        .into_iter()
+        .filter(|s| names.is_empty() || names.iter().any(|n| n == s.name()))
+        .collect())
+}
+
+/// One line for each command of each step.
+pub(crate) fn list(root: &Path) -> String {
+    let mut text = String::new();
+    for step in ALL {
+        for line in step.told(root) {
+            let _ = writeln!(text, "{:<8} {line}", step.name());
+        }
+    }
+    text
+}
+
+/// Sets the machine up for `steps` and runs them, up to the first that fails.
+pub(crate) fn run(root: &Path, steps: &[Step]) -> Result<(), Failure> {
+    let needs: Vec<_> =
+        steps.iter().filter_map(|s| s.need().map(|need| (need, s.name()))).collect();
+    setup::prepare(&needs)?;
+    let start = Instant::now();
+    let mut times = Vec::new();
+    for &step in steps {
+        let began = Instant::now();
+        let outcome = run_one(root, step);
+        let took = shown(began.elapsed());
+        if let Err(failure) = outcome {
+            let name = step.name();
+            return Err(Failure::failed(format!(
+                "step {name} failed after {took}: {}; run it alone with: cargo xtask test {name}",
+                failure.line
+            )));
+        }
+        println!("== {}: ok, {took}\n", step.name());
+        times.push(format!("{} {took}", step.name()));
+    }
+    println!(
+        "xtask: {} of {} steps run, all passed in {}: {}",
+        steps.len(),
+        ALL.len(),
+        shown(start.elapsed()),
+        times.join(", ")
+    );
+    Ok(())
+}
+
+fn run_one(root: &Path, step: Step) -> Result<(), Failure> {
+    if step == Step::Tidy {
+        println!("== tidy: cargo xtask tidy");
+        return tidy::run(root);
+    }
+    for (line, told) in step.lines(root).iter().zip(step.told(root)) {
+        println!("== {}: {told}", step.name());
+        // No input: a test that reads stdin must see the same end of file everywhere.
+        let status = setup::cargo()
+            .args(line.split(' '))
+            .envs(step.env())
+            .current_dir(root)
+            .stdin(Stdio::null())
+            .status()
+            .map_err(|e| Failure::failed(format!("cargo could not be started: {e}")))?;
+        if !status.success() {
+            return Err(Failure::failed(format!("`cargo {line}` ended with {status}")));
+        }
+    }
+    Ok(())
+}
+
+fn bare_builds(with_serde: bool) -> Vec<String> {
+    let bare = format!("build -p trunkline-core --target {BARE_TARGET} --no-default-features");
+    let serde = with_serde.then(|| format!("{bare} --features serde"));
+    [bare].into_iter().chain(serde).collect()
+}
+
+fn has_feature(manifest: &str, feature: &str) -> bool {
+    tidy::manifest::Manifest::parse(manifest).has("features", feature)
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// A duration for people: tenths of a second, minutes from the first one on.
+fn shown(took: Duration) -> String {
+    match took.as_secs() {
+        0..=59 => format!("{:.1} s", took.as_secs_f64()),
+        s => format!("{} min {:02} s", s / 60, s % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&n| n.to_owned()).collect()
+    }
+
+    #[test]
+    fn no_name_means_every_step() {
+        assert_eq!(choose(&[]), Ok(ALL.to_vec()));
+    }
+
+    #[test]
+    fn named_steps_run_once_and_in_order() {
+        assert_eq!(choose(&strings(&["nostd", "fmt", "fmt"])), Ok(vec![Step::Fmt, Step::NoStd]));
+    }
+
+    #[test]
+    fn an_unknown_step_is_told_with_the_known_ones() {
+        let line = choose(&strings(&["fmt", "lint"])).unwrap_err();
+        assert_eq!(
+            line,
+            "unknown step `lint`; the steps are fmt, tidy, clippy, doc, build, test, vectors, nostd"
+        );
+    }
+
+    #[test]
+    fn the_serde_build_exists_where_the_feature_does() {
+        let with = "[features]\n# a comment\nserde = [\"dep:serde\"]\n[dependencies]\n";
+        let without = "[features]\n[dependencies]\nserde = \"1\"\n";
+        assert_eq!(bare_builds(has_feature(with, "serde")).len(), 2);
+        assert_eq!(bare_builds(has_feature(without, "serde")).len(), 1);
+    }
+
+    #[test]
+    fn the_list_shows_what_would_be_typed() {
+        let text = list(Path::new("/nonexistent"));
+        assert!(text.contains("fmt      cargo fmt --all -- --check\n"));
+        assert!(text.contains(
+            "doc      RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps --all-features\n"
+        ));
+        assert!(text.contains("tidy     cargo xtask tidy\n"));
+    }
+
+    #[test]
+    fn durations_are_told_in_seconds_then_minutes() {
+        assert_eq!(shown(Duration::from_millis(1234)), "1.2 s");
+        assert_eq!(shown(Duration::from_secs(125)), "2 min 05 s");
+    }
+}
