@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 
 use super::config::{Config, LogArguments, LostInput};
 use super::fileop::{FileRequest, FileResponse};
@@ -67,6 +68,9 @@ struct HangUp {
     at: Instant,
     signal: i32,
 }
+
+/// Time from a hang-up that was asked for to the kill, where the settings name none.
+const KILL_AFTER: Duration = Duration::from_secs(5);
 
 const SIGHUP: i32 = 1;
 const SIGKILL: i32 = 9;
@@ -252,6 +256,22 @@ impl Agent {
     /// to end.
     pub fn end(&mut self) {
         self.close(CloseReason::Local);
+    }
+
+    /// Hangs a running command up at once, and kills it after the grace time: the agent itself is
+    /// asked to end. Without a command the session is closed.
+    pub fn hang_up(&mut self, now: Instant) {
+        self.link.now = now;
+        if matches!(self.state, State::Running | State::ChildDone { .. }) {
+            self.deaf = true;
+            for stream in self.link.inbox.end_all() {
+                self.link.events.push_back(AgentEvent::Readable(stream));
+            }
+            self.hang_up = Some(HangUp { at: now, signal: SIGHUP });
+            self.handle_timeout(now);
+        } else {
+            self.close(CloseReason::Local);
+        }
     }
 
     // What the wire brings.
@@ -532,12 +552,12 @@ impl Machine for Agent {
         self.link.now = now;
         let Some(due) = self.hang_up.filter(|due| due.at <= now) else { return };
         self.link.events.push_back(AgentEvent::Signal(due.signal));
-        self.hang_up = match (due.signal, self.link.config.lost_input) {
-            (SIGHUP, LostInput::HangUp { grace }) => {
-                Some(HangUp { at: now + grace, signal: SIGKILL })
-            }
-            _ => None,
+        let grace = match self.link.config.lost_input {
+            LostInput::HangUp { grace } => grace,
+            LostInput::EndStreams | LostInput::Ignore => KILL_AFTER,
         };
+        self.hang_up =
+            (due.signal == SIGHUP).then_some(HangUp { at: now + grace, signal: SIGKILL });
     }
 
     fn wants_input(&self) -> bool {

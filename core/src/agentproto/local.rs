@@ -210,6 +210,12 @@ impl Local {
         self.link.outbox.write(stream, data)
     }
 
+    /// How many bytes the next write to this stream would take.
+    #[must_use]
+    pub fn write_room(&self, stream: u32) -> usize {
+        self.link.outbox.room(stream)
+    }
+
     /// Ends a stream of the command behind what was written; false when it has no such open end.
     pub fn finish(&mut self, stream: u32) -> bool {
         self.link.outbox.finish(stream)

@@ -97,16 +97,19 @@ impl Outbox {
         self.budget.used()
     }
 
+    /// How many bytes a write to this stream would take.
+    pub(super) fn room(&self, stream: u32) -> usize {
+        let lane = self.lanes.get(&stream).filter(|lane| !lane.finished && !lane.over);
+        let room = lane.map_or(0, |lane| self.stream_limit.saturating_sub(lane.held()));
+        room.min(self.budget.left()).saturating_sub(PIECE)
+    }
+
     pub(super) fn write(&mut self, stream: u32, data: &Bytes) -> Write {
+        let room = self.room(stream);
         let Some(lane) = self.lanes.get_mut(&stream) else { return Write::Unknown };
         if lane.finished || lane.over {
             return Write::Closed;
         }
-        let room = self
-            .stream_limit
-            .saturating_sub(lane.held())
-            .min(self.budget.left())
-            .saturating_sub(PIECE);
         let accepted = data.len().min(room);
         if accepted == 0 {
             if data.is_empty() {

@@ -1,0 +1,42 @@
+//! Run commands on a remote agent, from smol.
+//!
+//! [`Agent`] says how to reach an agent: through any command line whose stdin and stdout lead to
+//! one. [`Agent::exec`] runs a command there and gives an [`Exec`], whose streams implement
+//! [`AsyncRead`](futures_io::AsyncRead) and [`AsyncWrite`](futures_io::AsyncWrite). Over a transport
+//! of your own, use [`exec_over`] and [`paths_over`]; to be the agent, [`serve`] and
+//! [`serve_stdio`].
+//!
+//! The crate `trunkline-tokio` has the same names for tokio: changing the crate's name changes the
+//! runtime.
+//!
+//! ```no_run
+//! use trunkline_smol::{Agent, ExecRequest};
+//!
+//! # async fn example() -> std::io::Result<()> {
+//! let request = ExecRequest { path: "uname".into(), argv: Some(vec!["uname".into(), "-a".into()]), ..Default::default() };
+//! let output = Agent::via("ssh host trunkline agent").exec(request)?.output().await?;
+//! println!("{} {}", String::from_utf8_lossy(&output.stdout), output.status);
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+mod io;
+mod streams;
+
+#[cfg(all(unix, feature = "host"))]
+mod agent;
+
+pub use io::{TimerSleep, TransportIo};
+pub use streams::{Duplex, Reader, Writer};
+pub use trunkline_core::agentproto::{
+    AgentConfig, Config, ExecRequest, PathEntry, PathQuery, Stats,
+};
+pub use trunkline_core::{CloseReason, ExitStatus, Limits};
+pub use trunkline_drive::{ExecOptions, SessionError};
+
+#[cfg(all(unix, feature = "host"))]
+pub use agent::{Agent, Exec, exec_over, paths_over, serve, serve_stdio};
+#[cfg(unix)]
+pub use io::{FdIo, FdReady};
+#[cfg(all(unix, feature = "host"))]
+pub use trunkline_drive::{Output, ServeOptions};

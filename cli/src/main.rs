@@ -1,0 +1,46 @@
+//! The command `trunkline`: run commands on a remote agent through nothing but a byte pipe.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod args;
+mod codec;
+mod environment;
+mod exec;
+mod extras;
+mod paths;
+mod report;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    report::init(args.verbose);
+    let result = match args.command {
+        Command::Exec(args) => with_runtime(|| exec::run(args)),
+        Command::Paths(args) => with_runtime(|| paths::run(args)),
+        Command::Agent(args) => with_runtime(|| agent::run(args)),
+        Command::Decode(args) => codec::decode(&args),
+        Command::Encode(args) => codec::encode(&args),
+        Command::Completions { shell } => extras::completions(shell),
+        Command::Man => extras::man(),
+    };
+    result.unwrap_or_else(|failure| failure.report())
+}
+
+/// Runs a future to its end on this thread.
+///
+/// Everything here waits for a few descriptors: a second thread would only add hops. Threads that
+/// are stuck in a read of this process's own stdin are not waited for.
+fn with_runtime<F: Future<Output = report::Outcome>>(start: impl FnOnce() -> F) -> report::Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| report::Failure::local(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(async { start().await });
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,40 @@
+//! `trunkline paths`.
+
+use std::io::{self, BufWriter, Write as _};
+use std::process::ExitCode;
+
+use trunkline_core::agentproto::escape;
+use trunkline_tokio::{PathEntry, PathQuery};
+
+use crate::args;
+use crate::report::{Failure, Outcome};
+
+/// Lists the programs of an agent.
+pub(crate) async fn run(args: args::Paths) -> Outcome {
+    let query = PathQuery { paths: args.dirs };
+    let entries = crate::exec::agent(&args.via)?
+        .paths(query)
+        .await
+        .map_err(|error| Failure::local(format!("cannot list the agent's programs: {error}")))?;
+    match print(&entries, args.json) {
+        // Whoever read the list has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => {
+            printed.map_err(|error| Failure::local(format!("cannot write the list: {error}")))?
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(entries: &[PathEntry], json: bool) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    for entry in entries {
+        if json {
+            serde_json::to_writer(&mut out, entry)?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{}", escape(&entry.path))?;
+        }
+    }
+    out.flush()
+}

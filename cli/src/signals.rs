@@ -1,0 +1,80 @@
+//! Signals sent to this process that are meant for the command.
+
+use std::io;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use trunkline_host::signal_number;
+
+/// Two Ctrl-C within this time mean: give up.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
+/// What a signal asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Pass this signal on.
+    Forward(i32),
+    /// Stop waiting.
+    GiveUp,
+}
+
+/// The signals that are passed on.
+pub(crate) struct Signals {
+    signals: Vec<(i32, Signal)>,
+    interrupt: i32,
+    last_interrupt: Option<Instant>,
+}
+
+impl Signals {
+    /// Takes over the signals that are passed on.
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut signals = Vec::new();
+        for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"] {
+            if let Some(number) = signal_number(name) {
+                signals.push((number, signal(SignalKind::from_raw(number))?));
+            }
+        }
+        Ok(Self {
+            signals,
+            interrupt: SignalKind::interrupt().as_raw_value(),
+            last_interrupt: None,
+        })
+    }
+
+    /// The next one. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Wish {
+        let number = std::future::poll_fn(|cx| {
+            for (number, signal) in &mut self.signals {
+                if signal.poll_recv(cx).is_ready() {
+                    return Poll::Ready(*number);
+                }
+            }
+            Poll::Pending
+        });
+        let number = number.await;
+        if number == self.interrupt {
+            let now = Instant::now();
+            let last = self.last_interrupt.replace(now);
+            if last.is_some_and(|last| now.duration_since(last) <= IMPATIENCE) {
+                return Wish::GiveUp;
+            }
+        }
+        Wish::Forward(number)
+    }
+}
+
+/// Ready when this process is asked to end; interrupts from the terminal are ignored meanwhile,
+/// because they are for whoever sits there.
+pub(crate) fn asked_to_end() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    let ignored = [signal(SignalKind::interrupt())?, signal(SignalKind::quit())?];
+    Ok(async move {
+        std::future::poll_fn(|cx| {
+            let asked = ends.iter_mut().any(|end| end.poll_recv(cx).is_ready());
+            if asked { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        drop(ignored);
+    })
+}

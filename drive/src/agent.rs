@@ -1,0 +1,326 @@
+//! The agent's side: one session, served to its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use trunkline_core::agentproto::{
+    Agent, AgentConfig, AgentEvent, Config, ExecRequest, FileRequest, FileResponse, LogRecord,
+    PathEntry, PathQuery,
+};
+use trunkline_core::{Direction, Instant, Machine};
+use trunkline_host::envfilter::{self, PatternLimits};
+use trunkline_host::process::{Child, Launch, Signaller, SpawnStage, User, spawn};
+
+use crate::child_io::{ChildStream, streams};
+use crate::driver::DRAIN;
+use crate::link::{Arrived, Link, ROUNDS, Wrote};
+use crate::via::ExitCell;
+use crate::{Clock, Io, Readiness, Sleep};
+
+/// How often a link that may not be read is asked whether its other end still exists.
+const LOOK: Duration = Duration::from_secs(1);
+
+const SIGKILL: i32 = 9;
+
+/// ENOSYS, the number for an operation that is not served.
+const ENOSYS: u32 = 38;
+
+/// How an agent serves.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ServeOptions {
+    /// Limits and deviations from the original.
+    pub config: Config,
+    /// Whom commands run as. By default the user of `sudo`, when the agent was started with it.
+    pub user: User,
+}
+
+/// Serves one session over one transport: a future that ends with what the process should exit
+/// with, 0 or 127.
+///
+/// Commands run as children of this process, in a process group of their own. Dropping the future
+/// kills a command that still runs, its whole group.
+#[must_use = "nothing is served until the future is spawned or awaited"]
+pub struct Serve<I, R, S> {
+    agent: Agent,
+    link: Link<I>,
+    sleep: S,
+    clock: Clock,
+    options: ServeOptions,
+    command: Option<Command<R>>,
+    scan: Option<Arc<ScanCell>>,
+    stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    buffer: Vec<u8>,
+    drain_until: Option<Instant>,
+}
+
+/// A command that runs, or whose outputs are still open.
+struct Command<R> {
+    child: Child,
+    signaller: Signaller,
+    exit: Option<Arc<ExitCell>>,
+    streams: Vec<ChildStream<R>>,
+}
+
+impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
+    /// Serves the session that arrives over `io`.
+    pub fn new(options: ServeOptions, io: I, sleep: S, clock: Clock) -> Self {
+        Self {
+            agent: Agent::new(options.config.clone()),
+            link: Link::new(io),
+            sleep,
+            clock,
+            options,
+            command: None,
+            scan: None,
+            stop: None,
+            buffer: Vec::new(),
+            drain_until: None,
+        }
+    }
+
+    /// Hangs the command up when `stop` is ready: a signal to the agent itself, most often.
+    pub fn stop_when(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.stop = Some(Box::pin(stop));
+        self
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> Option<bool> {
+        let now = self.clock.now();
+        if self.agent.poll_timeout().is_some_and(|at| at <= now) {
+            self.agent.handle_timeout(now);
+        }
+        if self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
+            self.stop = None;
+            self.agent.hang_up(now);
+        }
+        let mut moved = self.events();
+        moved |= self.host(cx);
+        self.link.fill(&mut self.agent, now);
+        let wrote = match self.link.write(cx) {
+            Wrote::Nothing => false,
+            Wrote::Something => true,
+            Wrote::Failed(error) => {
+                self.agent.handle_failure(now, Direction::Write, error.raw_os_error());
+                true
+            }
+        };
+        let mut due = self.agent.poll_timeout();
+        if self.agent.closed().is_some() {
+            let until = *self.drain_until.get_or_insert(now + DRAIN);
+            if !wrote && (self.link.is_drained() || until <= now) {
+                return None;
+            }
+            due = Some(until);
+        } else if self.agent.wants_input() {
+            moved |= self.read(cx, now);
+        } else if self.command.is_some() {
+            // Unread input stops the link; its end would not be seen behind it (hazard H8).
+            if self.link.peer_gone() {
+                self.agent.handle_failure(now, Direction::Read, None);
+                moved = true;
+            }
+            due = Some(due.map_or(now + LOOK, |due| due.min(now + LOOK)));
+        }
+        if moved || wrote {
+            return Some(true);
+        }
+        Some(due.is_some_and(|at| self.sleep.poll_until(cx, self.clock.to_std(at)).is_ready()))
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        match self.link.read(cx) {
+            Arrived::Nothing => return false,
+            Arrived::Bytes(bytes) => self.agent.handle_input(now, bytes),
+            Arrived::End => self.agent.handle_eof(now),
+            Arrived::Failed(error) => {
+                self.agent.handle_failure(now, Direction::Read, error.raw_os_error());
+            }
+        }
+        true
+    }
+
+    /// Does what the machine asks for.
+    fn events(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.agent.poll_event() {
+            moved = true;
+            match event {
+                AgentEvent::Exec(request, config) => self.exec(&request, config.as_ref()),
+                AgentEvent::PathQuery(query) => self.scan = Some(ScanCell::start(query)),
+                AgentEvent::FileRequest(request) => self.agent.respond(not_served(&request)),
+                AgentEvent::Signal(signal) => self.signal(signal),
+                // Streams are looked at in every round.
+                _ => {}
+            }
+        }
+        moved
+    }
+
+    fn exec(&mut self, request: &ExecRequest, config: Option<&AgentConfig>) {
+        match self.start(request, config) {
+            Ok(command) => {
+                self.agent.started(command.child.pid);
+                self.command = Some(command);
+            }
+            Err((SpawnStage::Build, text)) => self.agent.build_failed(&text),
+            Err((_, text)) => self.agent.start_failed(&text),
+        }
+    }
+
+    fn start(
+        &self,
+        request: &ExecRequest,
+        config: Option<&AgentConfig>,
+    ) -> Result<Command<R>, (SpawnStage, String)> {
+        let limits = &self.options.config.limits;
+        let mut patterns = PatternLimits::default();
+        patterns.count = limits.patterns;
+        patterns.length = limits.patterns;
+        let mut launch = Launch::new(request);
+        if let Some(config) = config {
+            launch.env = Some(envfilter::filter(request.env.as_deref(), config, patterns));
+        }
+        launch.user = self.options.user;
+        launch.fd_limits.highest = limits.highest_stream;
+        launch.fd_limits.count = limits.extra_streams;
+        let mut child = spawn(launch).map_err(|error| (error.stage, error.text))?;
+        let signaller = child.signaller();
+        let watched =
+            streams(&mut child).and_then(|streams| Ok((ExitCell::watch(&mut child)?, streams)));
+        match watched {
+            Ok((exit, streams)) => Ok(Command { child, signaller, exit: Some(exit), streams }),
+            Err(error) => {
+                let _ = signaller.send(SIGKILL);
+                Err((SpawnStage::Start, trunkline_host::error_text(&error)))
+            }
+        }
+    }
+
+    fn signal(&mut self, signal: i32) {
+        let Some(command) = &self.command else { return };
+        if let Err(error) = command.signaller.send(signal) {
+            self.agent.signal_failed(signal, &trunkline_host::error_text(&error));
+        }
+    }
+
+    /// Moves the command's streams, and takes in its end and what a scan found.
+    fn host(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        if let Some(Poll::Ready((entries, skipped))) = self.scan.as_ref().map(|scan| scan.poll(cx))
+        {
+            self.scan = None;
+            if skipped > 0 {
+                let record =
+                    LogRecord::new(trunkline_core::agentproto::Level::WARN, "names left out");
+                self.agent.log(record.with("count", skipped));
+            }
+            self.agent.paths(entries);
+            moved = true;
+        }
+        let Some(command) = &mut self.command else { return moved };
+        for stream in &mut command.streams {
+            moved |= stream.step(cx, &mut self.agent, &mut self.buffer);
+        }
+        command.streams.retain(|stream| !stream.is_over());
+        if let Some(Poll::Ready(exit)) = command.exit.as_ref().map(|exit| exit.poll(cx)) {
+            command.exit = None;
+            self.agent.exited(i64::from(exit.code));
+            moved = true;
+        }
+        // Reaped only now: until its outputs are drained, what it left running can be signalled.
+        if command.exit.is_none() && command.streams.is_empty() {
+            let _ = command.child.reap();
+            self.command = None;
+        }
+        moved
+    }
+}
+
+impl<I: Io, R: Readiness, S: Sleep> Future for Serve<I, R, S> {
+    type Output = u8;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u8> {
+        let this = self.get_mut();
+        for _ in 0..ROUNDS {
+            match this.round(cx) {
+                Some(true) => {}
+                Some(false) => return Poll::Pending,
+                None => return this.link.poll_close(cx).map(|()| this.agent.status()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<I, R, S> Unpin for Serve<I, R, S> {}
+
+impl<R> Drop for Command<R> {
+    fn drop(&mut self) {
+        // Ended but not drained counts as running: what it left behind is ended too.
+        if self.exit.is_some() || !self.streams.is_empty() {
+            let _ = self.signaller.send(SIGKILL);
+        }
+    }
+}
+
+impl<I, R, S> std::fmt::Debug for Serve<I, R, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve").field("agent", &self.agent).finish_non_exhaustive()
+    }
+}
+
+fn not_served(request: &FileRequest) -> FileResponse {
+    FileResponse {
+        id: request.id,
+        errno: ENOSYS,
+        message: "this agent serves no files".to_string(),
+        ..FileResponse::default()
+    }
+}
+
+/// What a PATH scan found, as its thread tells it.
+#[derive(Debug, Default)]
+struct ScanCell(Mutex<(Option<(Vec<PathEntry>, usize)>, Option<Waker>)>);
+
+impl ScanCell {
+    fn start(query: PathQuery) -> Arc<Self> {
+        let cell = Arc::new(Self::default());
+        let told = Arc::clone(&cell);
+        let scan = move || {
+            let scan =
+                trunkline_host::path::scan(&query.paths, std::env::var_os("PATH").as_deref());
+            told.tell((scan.entries, scan.skipped));
+        };
+        if let Err(error) = std::thread::Builder::new().name("trunkline-paths".into()).spawn(scan) {
+            tracing::warn!(%error, "no thread for a PATH scan");
+            cell.tell((Vec::new(), 0));
+        }
+        cell
+    }
+
+    fn tell(&self, found: (Vec<PathEntry>, usize)) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = Some(found);
+        let waker = state.1.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<(Vec<PathEntry>, usize)> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.0.take() {
+            Some(found) => Poll::Ready(found),
+            None => {
+                state.1 = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

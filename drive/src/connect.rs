@@ -1,0 +1,148 @@
+//! How an agent is reached.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::process::Command;
+use std::sync::Arc;
+
+use trunkline_core::agentproto::{Config, PathEntry, PathQuery};
+
+use crate::command::Running;
+use crate::via::{Launched, launch, shell};
+use crate::{Exec, ExecOptions, Io, Runtime, SessionError};
+
+/// How to reach an agent: a command line whose stdin and stdout lead to one.
+///
+/// One agent process serves one session, so this is a connector, not a connection: each command and
+/// each query starts the command line anew. What it prints to stderr goes to the caller's. It stays
+/// in the caller's process group. Cloning is cheap.
+pub struct Agent<R> {
+    make: Arc<dyn Fn() -> Command + Send + Sync>,
+    config: Config,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R: Runtime> Agent<R> {
+    /// An agent behind a shell command line, such as `ssh host trunkline agent`.
+    ///
+    /// The line is run by `/bin/sh`, with SIGINT and SIGQUIT ignored below it: Ctrl-C on a terminal
+    /// is the remote command's business.
+    #[must_use]
+    pub fn via(line: impl AsRef<OsStr>) -> Self {
+        let line = line.as_ref().to_owned();
+        Self::from_fn(move || shell(&line))
+    }
+
+    /// An agent behind a program and its arguments, without a shell.
+    #[must_use]
+    pub fn command(
+        program: impl Into<OsString>,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        let (program, args) =
+            (program.into(), args.into_iter().map(Into::into).collect::<Vec<OsString>>());
+        Self::from_fn(move || {
+            let mut command = Command::new(&program);
+            command.args(&args);
+            command
+        })
+    }
+
+    fn from_fn(make: impl Fn() -> Command + Send + Sync + 'static) -> Self {
+        Self { make: Arc::new(make), config: Config::default(), runtime: PhantomData }
+    }
+
+    /// The same agent with other limits and settings for its queries.
+    #[must_use]
+    pub fn with_config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Starts a command on the agent. Call it from within the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the command line that leads to the agent cannot be started, or no agent could take the
+    /// request. That the agent is not there, or not one, shows when the command is waited for.
+    pub fn exec(&self, options: impl Into<ExecOptions>) -> io::Result<Exec<R>> {
+        let (launched, io) = launch::<R::Ready>((self.make)())?;
+        start(options.into(), Some(launched), io)
+    }
+
+    /// Lists the programs in the agent's PATH, or in the directories given.
+    ///
+    /// Cancel safe in that nothing is lost: dropping the future ends the query and its process.
+    ///
+    /// # Errors
+    ///
+    /// When the agent could not be started, could not answer in its own words, or was lost.
+    pub async fn paths(&self, query: PathQuery) -> io::Result<Vec<PathEntry>> {
+        let (launched, io) = launch::<R::Ready>((self.make)())?;
+        ask::<R>(query, self.config.clone(), Some(launched), io).await
+    }
+}
+
+/// Starts a command over a transport of one's own. Call it from within the runtime.
+///
+/// # Errors
+///
+/// When no agent could take the request.
+pub fn exec_over<R: Runtime>(
+    io: impl Io + 'static,
+    options: impl Into<ExecOptions>,
+) -> io::Result<Exec<R>> {
+    start(options.into(), None, io)
+}
+
+/// Lists an agent's programs over a transport of one's own.
+///
+/// # Errors
+///
+/// When the agent could not answer, in its own words, or was lost.
+pub async fn paths_over<R: Runtime>(
+    io: impl Io + 'static,
+    query: PathQuery,
+) -> io::Result<Vec<PathEntry>> {
+    ask::<R>(query, Config::default(), None, io).await
+}
+
+fn start<R: Runtime>(
+    options: ExecOptions,
+    launched: Option<Launched>,
+    io: impl Io + 'static,
+) -> io::Result<Exec<R>> {
+    let clock = R::clock();
+    let streams = options.request.fds.clone();
+    let (session, driver) =
+        crate::exec(options, io, R::Sleep::default(), clock).map_err(SessionError::Misuse)?;
+    R::spawn(driver);
+    Ok(Exec::new(Running::new(session, launched, R::Sleep::default(), clock), &streams))
+}
+
+async fn ask<R: Runtime>(
+    query: PathQuery,
+    config: Config,
+    launched: Option<Launched>,
+    io: impl Io + 'static,
+) -> io::Result<Vec<PathEntry>> {
+    let clock = R::clock();
+    let (session, driver) = crate::paths(query, config, io, R::Sleep::default(), clock)
+        .map_err(SessionError::Misuse)?;
+    R::spawn(driver);
+    Running::new(session, launched, R::Sleep::default(), clock).paths().await
+}
+
+impl<R> Clone for Agent<R> {
+    fn clone(&self) -> Self {
+        Self { make: Arc::clone(&self.make), config: self.config.clone(), runtime: PhantomData }
+    }
+}
+
+impl<R> fmt::Debug for Agent<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("command", &(self.make)()).finish_non_exhaustive()
+    }
+}

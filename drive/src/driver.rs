@@ -1,0 +1,156 @@
+//! The loop that moves bytes and time between a machine and a transport.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use trunkline_core::{Direction, Instant, Machine, Segment};
+
+use crate::link::{Arrived, Link, ROUNDS, Wrote};
+use crate::shared::{Shared, Waiters};
+use crate::{Clock, Io, Sleep};
+
+/// How long an orderly close may take to write what is left.
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
+
+/// Drives one machine over one transport until it is over: a future to spawn.
+///
+/// It ends once the machine is closed, what it still had to say has been written (for 5 seconds at
+/// most) and the transport is shut down. Dropping it drops the transport and ends the session.
+#[derive(Debug)]
+#[must_use = "nothing moves until the driver is spawned or polled"]
+pub(crate) struct Driver<M, W, I, S>
+where
+    M: Machine<Input = Bytes, Output = Segment>,
+    W: Waiters<M::Event>,
+{
+    shared: Arc<Shared<M, W>>,
+    link: Link<I>,
+    sleep: S,
+    clock: Clock,
+    /// When an orderly close stops waiting for the transport to take what is left.
+    drain_until: Option<Instant>,
+}
+
+impl<M, W, I, S> Driver<M, W, I, S>
+where
+    M: Machine<Input = Bytes, Output = Segment>,
+    W: Waiters<M::Event>,
+    I: Io,
+    S: Sleep,
+{
+    pub(crate) fn new(shared: Arc<Shared<M, W>>, io: I, sleep: S, clock: Clock) -> Self {
+        Self { shared, link: Link::new(io), sleep, clock, drain_until: None }
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> Round {
+        let now = self.clock.now();
+        let link = &mut self.link;
+        let (wants_input, closed, mut due) = self.shared.drive(cx.waker(), |machine| {
+            if machine.poll_timeout().is_some_and(|at| at <= now) {
+                machine.handle_timeout(now);
+            }
+            link.fill(machine, now);
+            (machine.wants_input(), machine.closed().is_some(), machine.poll_timeout())
+        });
+        let wrote = match self.link.write(cx) {
+            Wrote::Nothing => false,
+            Wrote::Something => true,
+            Wrote::Failed(error) => {
+                let os_error = error.raw_os_error();
+                self.input(cx, |machine, now| {
+                    machine.handle_failure(now, Direction::Write, os_error)
+                });
+                true
+            }
+        };
+        if closed && !wrote {
+            let until = *self.drain_until.get_or_insert(now + DRAIN);
+            if self.link.is_drained() || until <= now {
+                return Round::Over;
+            }
+            due = Some(until);
+        }
+        let read = wants_input && !closed && self.read(cx);
+        if wrote || read {
+            return Round::Moved;
+        }
+        match due {
+            Some(at) if self.sleep.poll_until(cx, self.clock.to_std(at)).is_ready() => Round::Moved,
+            _ => Round::Idle,
+        }
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.link.read(cx) {
+            Arrived::Nothing => return false,
+            Arrived::Bytes(bytes) => {
+                self.input(cx, |machine, now| machine.handle_input(now, bytes))
+            }
+            Arrived::End => self.input(cx, |machine, now| machine.handle_eof(now)),
+            Arrived::Failed(error) => {
+                let os_error = error.raw_os_error();
+                self.input(cx, |machine, now| {
+                    machine.handle_failure(now, Direction::Read, os_error)
+                });
+            }
+        }
+        true
+    }
+
+    fn input(&self, cx: &Context<'_>, call: impl FnOnce(&mut M, Instant)) {
+        let now = self.clock.now();
+        self.shared.drive(cx.waker(), |machine| call(machine, now));
+    }
+}
+
+enum Round {
+    Moved,
+    Idle,
+    Over,
+}
+
+impl<M, W, I, S> Future for Driver<M, W, I, S>
+where
+    M: Machine<Input = Bytes, Output = Segment>,
+    W: Waiters<M::Event>,
+    I: Io,
+    S: Sleep,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        for _ in 0..ROUNDS {
+            match this.round(cx) {
+                Round::Moved => {}
+                Round::Idle => return Poll::Pending,
+                Round::Over => return this.link.poll_close(cx),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<M, W, I, S> Drop for Driver<M, W, I, S>
+where
+    M: Machine<Input = Bytes, Output = Segment>,
+    W: Waiters<M::Event>,
+{
+    fn drop(&mut self) {
+        // Whoever waits must not wait for a driver that is gone.
+        let now = self.clock.now();
+        self.shared.command(|state| state.machine.handle_failure(now, Direction::Read, None));
+    }
+}
+
+impl<M, W, I, S> Unpin for Driver<M, W, I, S>
+where
+    M: Machine<Input = Bytes, Output = Segment>,
+    W: Waiters<M::Event>,
+{
+}

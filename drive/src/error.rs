@@ -1,0 +1,52 @@
+//! What a handle reports when its session is over.
+
+use std::fmt;
+use std::io;
+
+use trunkline_core::CloseReason;
+
+/// A session that ended before what was asked of it: the source of the handles' `io::Error`s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The session is over, for this reason.
+    Lost(CloseReason),
+    /// The agent refused, in these words. The text is the peer's: escape it before showing it.
+    Refused(String),
+    /// The call made no sense in the state the session was in.
+    Misuse(trunkline_core::agentproto::Misuse),
+}
+
+impl SessionError {
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Lost(CloseReason::Eof { .. }) => io::ErrorKind::UnexpectedEof,
+            Self::Lost(CloseReason::Timeout(_)) => io::ErrorKind::TimedOut,
+            Self::Lost(CloseReason::Violation(_)) => io::ErrorKind::InvalidData,
+            Self::Lost(CloseReason::Transport { .. }) => io::ErrorKind::ConnectionReset,
+            Self::Lost(_) => io::ErrorKind::ConnectionAborted,
+            Self::Refused(_) => io::ErrorKind::Other,
+            Self::Misuse(_) => io::ErrorKind::InvalidInput,
+        }
+    }
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(reason) => reason.fmt(f),
+            Self::Refused(text) => {
+                write!(f, "agent error: {}", trunkline_core::agentproto::escape(text))
+            }
+            Self::Misuse(misuse) => misuse.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SessionError {}
+
+impl From<SessionError> for io::Error {
+    fn from(error: SessionError) -> Self {
+        Self::new(error.kind(), error)
+    }
+}

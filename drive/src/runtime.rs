@@ -1,0 +1,25 @@
+//! What a binding brings of its runtime.
+
+use std::future::Future;
+
+use crate::{Clock, Readiness, Sleep, StreamReader, StreamWriter};
+
+/// A runtime, as far as the handles here need one. Implemented once by each binding.
+pub trait Runtime: Sized + 'static {
+    /// Its timer.
+    type Sleep: Sleep + Default + 'static;
+    /// Its readiness of descriptors.
+    type Ready: Readiness + 'static;
+    /// An output of a command, with the runtime's own reading trait.
+    type Reader: From<StreamReader>;
+    /// An input of a command, with the runtime's own writing trait.
+    type Writer: From<StreamWriter>;
+    /// An extra descriptor of a command, with both.
+    type Duplex: From<(StreamReader, StreamWriter)>;
+
+    /// The clock its timers run on, started now.
+    fn clock() -> Clock;
+
+    /// Runs a future to its end beside everything else.
+    fn spawn(future: impl Future<Output = ()> + Send + 'static);
+}

@@ -1,0 +1,32 @@
+//! What an agent does to the machine it runs on, and what a local side does to its own: processes,
+//! descriptors, PATH, environment.
+//!
+//! Everything here blocks, knows no runtime and moves no bytes: it hands out descriptors that a
+//! reactor can use, and calls back where something takes its time. Processes and descriptors are
+//! Unix only; [`envfilter`], [`path`] and the names of signals are for every system.
+//!
+//! - [`process`] starts an agent's command and watches over it.
+//! - [`fd`] makes a process's own standard streams fit for a reactor.
+//! - [`path`] lists the programs of a machine.
+//! - [`envfilter`] decides which environment passes.
+#![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod envfilter;
+mod errno;
+#[cfg(unix)]
+pub mod fd;
+pub mod path;
+#[cfg(unix)]
+pub mod process;
+mod signals;
+// The one place for unsafe code: a child must be prepared between fork and exec.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+mod sys;
+
+pub use errno::{errno_text, error_text};
+pub use signals::{signal_name, signal_number};
