@@ -20,23 +20,25 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod exec;
 mod io;
 mod streams;
 
 #[cfg(all(unix, feature = "host"))]
 mod agent;
 
+pub use exec::{Exec, exec_over, paths_over};
 pub use io::{TimerSleep, TransportIo};
 pub use streams::{Duplex, Reader, Writer};
 pub use trunkline_core::agentproto::{
     AgentConfig, Config, ExecRequest, PathEntry, PathQuery, Stats,
 };
 pub use trunkline_core::{CloseReason, ExitStatus, Limits};
-pub use trunkline_drive::{ExecOptions, SessionError};
+pub use trunkline_drive::{ExecOptions, Output, SessionError};
 
 #[cfg(all(unix, feature = "host"))]
-pub use agent::{Agent, Exec, exec_over, paths_over, serve, serve_stdio};
+pub use agent::{Agent, serve, serve_stdio};
 #[cfg(unix)]
 pub use io::{FdIo, FdReady};
 #[cfg(all(unix, feature = "host"))]
-pub use trunkline_drive::{Output, ServeOptions};
+pub use trunkline_drive::ServeOptions;

@@ -1,5 +1,6 @@
 //! The command line.
 
+#[cfg(unix)]
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -25,10 +26,13 @@ link or the agent was lost; 2 for bad usage; 1 for bad input to decode and encod
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a command on an agent.
+    #[cfg(unix)]
     Exec(Exec),
     /// List the programs in an agent's PATH.
+    #[cfg(unix)]
     Paths(Paths),
     /// Be an agent, on stdin and stdout.
+    #[cfg(unix)]
     Agent(Agent),
     /// Print the frames of a byte stream, one JSON object a line.
     Decode(Decode),
@@ -45,6 +49,7 @@ pub(crate) enum Command {
 
 /// How an agent is reached.
 #[derive(Debug, clap::Args)]
+#[cfg(unix)]
 pub(crate) struct Via {
     /// Shell command line whose stdin and stdout lead to an agent, such as 'ssh host trunkline
     /// agent' or 'docker exec -i box trunkline agent'. Without it an agent is started here.
@@ -61,6 +66,7 @@ pub(crate) struct Via {
 /// stdin, stdout and stderr are the command's, byte for byte. INT, TERM, HUP, QUIT, USR1, USR2 and
 /// WINCH sent here reach the command's process group; a second Ctrl-C within a second gives up.
 #[derive(Debug, clap::Args)]
+#[cfg(unix)]
 pub(crate) struct Exec {
     /// How the agent is reached.
     #[command(flatten)]
@@ -96,6 +102,7 @@ pub(crate) struct Exec {
 
 /// List the programs in an agent's PATH.
 #[derive(Debug, clap::Args)]
+#[cfg(unix)]
 pub(crate) struct Paths {
     /// How the agent is reached.
     #[command(flatten)]
@@ -112,6 +119,7 @@ pub(crate) struct Paths {
 ///
 /// Serves one session and exits: with 0, or with 127 when nothing could be made of its first frame.
 #[derive(Debug, clap::Args)]
+#[cfg(unix)]
 pub(crate) struct Agent {
     /// When the input ends before the command has, hang the command up after so many seconds, and
     /// kill it after as many more; 0 lets it run.
@@ -177,6 +185,7 @@ pub(crate) struct Encode {
 }
 
 /// `K=V`, with a name that the far side's `env` takes for one.
+#[cfg(unix)]
 fn assignment(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some(("", _)) | None => Err("expected NAME=VALUE".to_string()),

@@ -1,14 +1,19 @@
 //! The command `trunkline`: run commands on a remote agent through nothing but a byte pipe.
 #![forbid(unsafe_code)]
 
+#[cfg(unix)]
 mod agent;
 mod args;
 mod codec;
+#[cfg(unix)]
 mod environment;
+#[cfg(unix)]
 mod exec;
 mod extras;
+#[cfg(unix)]
 mod paths;
 mod report;
+#[cfg(unix)]
 mod signals;
 
 use std::process::ExitCode;
@@ -21,8 +26,11 @@ fn main() -> ExitCode {
     let args = Args::parse();
     report::init(args.verbose);
     let result = match args.command {
+        #[cfg(unix)]
         Command::Exec(args) => with_runtime(|| exec::run(args)),
+        #[cfg(unix)]
         Command::Paths(args) => with_runtime(|| paths::run(args)),
+        #[cfg(unix)]
         Command::Agent(args) => with_runtime(|| agent::run(args)),
         Command::Decode(args) => codec::decode(&args),
         Command::Encode(args) => codec::encode(&args),
@@ -36,6 +44,7 @@ fn main() -> ExitCode {
 ///
 /// Everything here waits for a few descriptors: a second thread would only add hops. Threads that
 /// are stuck in a read of this process's own stdin are not waited for.
+#[cfg(unix)]
 fn with_runtime<F: Future<Output = report::Outcome>>(start: impl FnOnce() -> F) -> report::Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =

@@ -20,7 +20,7 @@ pub(crate) async fn run(args: args::Paths) -> Outcome {
         // Whoever read the list has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => {
-            printed.map_err(|error| Failure::local(format!("cannot write the list: {error}")))?
+            printed.map_err(|error| Failure::local(format!("cannot write the list: {error}")))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -2,8 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use trunkline_core::agentproto::{
@@ -12,12 +11,13 @@ use trunkline_core::agentproto::{
 };
 use trunkline_core::{Direction, Instant, Machine};
 use trunkline_host::envfilter::{self, PatternLimits};
-use trunkline_host::process::{Child, Launch, Signaller, SpawnStage, User, spawn};
+use trunkline_host::process::{Child, Exit, Launch, Signaller, SpawnStage, User, spawn};
 
 use crate::child_io::{ChildStream, streams};
 use crate::driver::DRAIN;
 use crate::link::{Arrived, Link, ROUNDS, Wrote};
-use crate::via::ExitCell;
+use crate::told::Told;
+use crate::via::watch;
 use crate::{Clock, Io, Readiness, Sleep};
 
 /// How often a link that may not be read is asked whether its other end still exists.
@@ -51,7 +51,7 @@ pub struct Serve<I, R, S> {
     clock: Clock,
     options: ServeOptions,
     command: Option<Command<R>>,
-    scan: Option<Arc<ScanCell>>,
+    scan: Option<Told<Found>>,
     stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     buffer: Vec<u8>,
     drain_until: Option<Instant>,
@@ -61,7 +61,7 @@ pub struct Serve<I, R, S> {
 struct Command<R> {
     child: Child,
     signaller: Signaller,
-    exit: Option<Arc<ExitCell>>,
+    exit: Option<Told<Exit>>,
     streams: Vec<ChildStream<R>>,
 }
 
@@ -150,7 +150,7 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
             moved = true;
             match event {
                 AgentEvent::Exec(request, config) => self.exec(&request, config.as_ref()),
-                AgentEvent::PathQuery(query) => self.scan = Some(ScanCell::start(query)),
+                AgentEvent::PathQuery(query) => self.scan = Some(scan(query)),
                 AgentEvent::FileRequest(request) => self.agent.respond(not_served(&request)),
                 AgentEvent::Signal(signal) => self.signal(signal),
                 // Streams are looked at in every round.
@@ -189,8 +189,7 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
         launch.fd_limits.count = limits.extra_streams;
         let mut child = spawn(launch).map_err(|error| (error.stage, error.text))?;
         let signaller = child.signaller();
-        let watched =
-            streams(&mut child).and_then(|streams| Ok((ExitCell::watch(&mut child)?, streams)));
+        let watched = streams(&mut child).and_then(|streams| Ok((watch(&mut child)?, streams)));
         match watched {
             Ok((exit, streams)) => Ok(Command { child, signaller, exit: Some(exit), streams }),
             Err(error) => {
@@ -283,44 +282,20 @@ fn not_served(request: &FileRequest) -> FileResponse {
     }
 }
 
-/// What a PATH scan found, as its thread tells it.
-#[derive(Debug, Default)]
-struct ScanCell(Mutex<(Option<(Vec<PathEntry>, usize)>, Option<Waker>)>);
+/// What a scan found, and how many names it left out.
+type Found = (Vec<PathEntry>, usize);
 
-impl ScanCell {
-    fn start(query: PathQuery) -> Arc<Self> {
-        let cell = Arc::new(Self::default());
-        let told = Arc::clone(&cell);
-        let scan = move || {
-            let scan =
-                trunkline_host::path::scan(&query.paths, std::env::var_os("PATH").as_deref());
-            told.tell((scan.entries, scan.skipped));
-        };
-        if let Err(error) = std::thread::Builder::new().name("trunkline-paths".into()).spawn(scan) {
-            tracing::warn!(%error, "no thread for a PATH scan");
-            cell.tell((Vec::new(), 0));
-        }
-        cell
+/// Lists the programs on a thread of its own: directories can be slow.
+fn scan(query: PathQuery) -> Told<Found> {
+    let found = Told::new();
+    let teller = found.clone();
+    let scan = move || {
+        let scan = trunkline_host::path::scan(&query.paths, std::env::var_os("PATH").as_deref());
+        teller.tell((scan.entries, scan.skipped));
+    };
+    if let Err(error) = std::thread::Builder::new().name("trunkline-paths".into()).spawn(scan) {
+        tracing::warn!(%error, "no thread for a PATH scan");
+        found.tell((Vec::new(), 0));
     }
-
-    fn tell(&self, found: (Vec<PathEntry>, usize)) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 = Some(found);
-        let waker = state.1.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn poll(&self, cx: &Context<'_>) -> Poll<(Vec<PathEntry>, usize)> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.0.take() {
-            Some(found) => Poll::Ready(found),
-            None => {
-                state.1 = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
+    found
 }

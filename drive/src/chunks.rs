@@ -28,6 +28,7 @@ impl Chunks {
         self.0.is_empty()
     }
 
+    #[cfg(all(unix, feature = "host"))]
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

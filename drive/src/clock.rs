@@ -29,14 +29,14 @@ impl Clock {
 
     /// Now, as machines see it.
     #[must_use]
-    pub fn now(&self) -> Instant {
+    pub fn now(self) -> Instant {
         let since = (self.read)().saturating_duration_since(self.origin);
         Instant::ORIGIN + since
     }
 
     /// A machine's time as the runtime's timers see it.
     #[must_use]
-    pub fn to_std(&self, at: Instant) -> StdInstant {
+    pub fn to_std(self, at: Instant) -> StdInstant {
         let since = at.saturating_since(Instant::ORIGIN);
         // A time too far ahead to be expressed will not be waited for to its end.
         self.origin

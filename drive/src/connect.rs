@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use trunkline_core::agentproto::{Config, PathEntry, PathQuery};
 
-use crate::command::Running;
-use crate::via::{Launched, launch, shell};
-use crate::{Exec, ExecOptions, Io, Runtime, SessionError};
+use crate::over::{ask, start};
+use crate::via::{launch, shell};
+use crate::{Exec, ExecOptions, Runtime};
 
 /// How to reach an agent: a command line whose stdin and stdout lead to one.
 ///
@@ -83,56 +83,6 @@ impl<R: Runtime> Agent<R> {
         let (launched, io) = launch::<R::Ready>((self.make)())?;
         ask::<R>(query, self.config.clone(), Some(launched), io).await
     }
-}
-
-/// Starts a command over a transport of one's own. Call it from within the runtime.
-///
-/// # Errors
-///
-/// When no agent could take the request.
-pub fn exec_over<R: Runtime>(
-    io: impl Io + 'static,
-    options: impl Into<ExecOptions>,
-) -> io::Result<Exec<R>> {
-    start(options.into(), None, io)
-}
-
-/// Lists an agent's programs over a transport of one's own.
-///
-/// # Errors
-///
-/// When the agent could not answer, in its own words, or was lost.
-pub async fn paths_over<R: Runtime>(
-    io: impl Io + 'static,
-    query: PathQuery,
-) -> io::Result<Vec<PathEntry>> {
-    ask::<R>(query, Config::default(), None, io).await
-}
-
-fn start<R: Runtime>(
-    options: ExecOptions,
-    launched: Option<Launched>,
-    io: impl Io + 'static,
-) -> io::Result<Exec<R>> {
-    let clock = R::clock();
-    let streams = options.request.fds.clone();
-    let (session, driver) =
-        crate::exec(options, io, R::Sleep::default(), clock).map_err(SessionError::Misuse)?;
-    R::spawn(driver);
-    Ok(Exec::new(Running::new(session, launched, R::Sleep::default(), clock), &streams))
-}
-
-async fn ask<R: Runtime>(
-    query: PathQuery,
-    config: Config,
-    launched: Option<Launched>,
-    io: impl Io + 'static,
-) -> io::Result<Vec<PathEntry>> {
-    let clock = R::clock();
-    let (session, driver) = crate::paths(query, config, io, R::Sleep::default(), clock)
-        .map_err(SessionError::Misuse)?;
-    R::spawn(driver);
-    Running::new(session, launched, R::Sleep::default(), clock).paths().await
 }
 
 impl<R> Clone for Agent<R> {

@@ -62,7 +62,7 @@ where
             Wrote::Failed(error) => {
                 let os_error = error.raw_os_error();
                 self.input(cx, |machine, now| {
-                    machine.handle_failure(now, Direction::Write, os_error)
+                    machine.handle_failure(now, Direction::Write, os_error);
                 });
                 true
             }
@@ -88,13 +88,13 @@ where
         match self.link.read(cx) {
             Arrived::Nothing => return false,
             Arrived::Bytes(bytes) => {
-                self.input(cx, |machine, now| machine.handle_input(now, bytes))
+                self.input(cx, |machine, now| machine.handle_input(now, bytes));
             }
             Arrived::End => self.input(cx, |machine, now| machine.handle_eof(now)),
             Arrived::Failed(error) => {
                 let os_error = error.raw_os_error();
                 self.input(cx, |machine, now| {
-                    machine.handle_failure(now, Direction::Read, os_error)
+                    machine.handle_failure(now, Direction::Read, os_error);
                 });
             }
         }

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use crate::Io;
+#[cfg(feature = "host")]
 use crate::thread_io::ThreadIo;
 
 /// A runtime's readiness of one non-blocking descriptor.
@@ -52,8 +53,10 @@ enum Kind<R> {
     /// A socket, possibly shared with others.
     Socket(R),
     /// A file, or something else that blocks.
+    #[cfg(feature = "host")]
     Thread(ThreadIo),
     /// A device that takes everything at once.
+    #[cfg(feature = "host")]
     Instant(OwnedFd),
     /// Closed for writing.
     Closed,
@@ -146,7 +149,9 @@ impl<R: Readiness> Io for FdIo<R> {
                 let (count, _) = rustix::net::recv(fd, spare_capacity(buf), RecvFlags::DONTWAIT)?;
                 Ok(count)
             }),
+            #[cfg(feature = "host")]
             Kind::Thread(thread) => thread.poll_read(cx, buf),
+            #[cfg(feature = "host")]
             Kind::Instant(fd) => Poll::Ready(Ok(rustix::io::read(fd, spare_capacity(buf))?)),
             Kind::Closed => Poll::Ready(Ok(0)),
         }
@@ -163,19 +168,24 @@ impl<R: Readiness> Io for FdIo<R> {
                 let flags = SendFlags::DONTWAIT | no_signal();
                 Ok(rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags)?)
             }),
+            #[cfg(feature = "host")]
             Kind::Thread(thread) => thread.poll_write(cx, bufs),
+            #[cfg(feature = "host")]
             Kind::Instant(fd) => Poll::Ready(Ok(rustix::io::writev(fd, bufs)?)),
             Kind::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
+    #[cfg_attr(not(feature = "host"), allow(unused_variables))]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
+            #[cfg(feature = "host")]
             Kind::Thread(thread) => thread.poll_flush(cx),
             _ => Poll::Ready(Ok(())),
         }
     }
 
+    #[cfg_attr(not(feature = "host"), allow(unused_variables))]
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Socket(fd) => {
@@ -185,6 +195,7 @@ impl<R: Readiness> Io for FdIo<R> {
                     Err(error) => Err(error.into()),
                 })
             }
+            #[cfg(feature = "host")]
             Kind::Thread(thread) => {
                 std::task::ready!(thread.poll_flush(cx))?;
                 self.0 = Kind::Closed;
@@ -230,7 +241,9 @@ impl<R> fmt::Debug for FdIo<R> {
         f.write_str(match &self.0 {
             Kind::Pollable(_) => "FdIo(pollable)",
             Kind::Socket(_) => "FdIo(socket)",
+            #[cfg(feature = "host")]
             Kind::Thread(_) => "FdIo(thread)",
+            #[cfg(feature = "host")]
             Kind::Instant(_) => "FdIo(instant)",
             Kind::Closed => "FdIo(closed)",
         })

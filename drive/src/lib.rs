@@ -13,49 +13,52 @@
 
 mod chunks;
 mod clock;
+mod command;
 mod driver;
 mod error;
 mod io;
 mod link;
 mod outgoing;
+mod over;
 mod pump;
+mod runtime;
 mod session;
 mod shared;
 
 #[cfg(unix)]
 mod fd;
-#[cfg(unix)]
-mod runtime;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "host"))]
 mod thread_io;
-
-pub use clock::{Clock, Sleep};
-pub use error::SessionError;
-pub use io::{Duplex, Io};
-pub use pump::{pump_in, pump_out};
-pub use session::{ExecOptions, Session, StreamReader, StreamWriter, exec, paths};
-
-#[cfg(unix)]
-pub use fd::{FdIo, Readiness};
-#[cfg(unix)]
-pub use runtime::Runtime;
 
 #[cfg(all(unix, feature = "host"))]
 mod agent;
 #[cfg(all(unix, feature = "host"))]
 mod child_io;
 #[cfg(all(unix, feature = "host"))]
-mod command;
-#[cfg(all(unix, feature = "host"))]
 mod connect;
 #[cfg(all(unix, feature = "host"))]
+mod told;
+#[cfg(all(unix, feature = "host"))]
 mod via;
+#[cfg(not(all(unix, feature = "host")))]
+#[path = "no_via.rs"]
+mod via;
+
+pub use clock::{Clock, Sleep};
+pub use command::{Exec, Output};
+pub use error::SessionError;
+pub use io::{Duplex, Io};
+pub use over::{exec_over, paths_over};
+pub use pump::{pump_in, pump_out};
+pub use runtime::Runtime;
+pub use session::{ExecOptions, Session, StreamReader, StreamWriter, exec, paths};
+
+#[cfg(unix)]
+pub use fd::{FdIo, Readiness};
 
 #[cfg(all(unix, feature = "host"))]
 pub use agent::{Serve, ServeOptions};
 #[cfg(all(unix, feature = "host"))]
-pub use command::{Exec, Output};
+pub use connect::Agent;
 #[cfg(all(unix, feature = "host"))]
-pub use connect::{Agent, exec_over, paths_over};
-#[cfg(all(unix, feature = "host"))]
-pub use via::{Launched, launch, shell};
+pub use via::{Launched, Pipes, launch, shell};

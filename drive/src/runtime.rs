@@ -2,13 +2,16 @@
 
 use std::future::Future;
 
-use crate::{Clock, Readiness, Sleep, StreamReader, StreamWriter};
+#[cfg(unix)]
+use crate::Readiness;
+use crate::{Clock, Sleep, StreamReader, StreamWriter};
 
 /// A runtime, as far as the handles here need one. Implemented once by each binding.
 pub trait Runtime: Sized + 'static {
     /// Its timer.
     type Sleep: Sleep + Default + 'static;
     /// Its readiness of descriptors.
+    #[cfg(unix)]
     type Ready: Readiness + 'static;
     /// An output of a command, with the runtime's own reading trait.
     type Reader: From<StreamReader>;

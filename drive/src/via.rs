@@ -3,52 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use trunkline_host::process::{Child, Exit, Signaller, attach};
 
+use crate::told::Told;
 use crate::{Duplex, FdIo, Readiness};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
-
-/// The end of a process, as the thread that waits for it tells it.
-#[derive(Debug, Default)]
-pub(crate) struct ExitCell(Mutex<(Option<Exit>, Option<Waker>)>);
-
-impl ExitCell {
-    /// Watches a child.
-    pub(crate) fn watch(child: &mut Child) -> io::Result<Arc<Self>> {
-        let cell = Arc::new(Self::default());
-        let told = Arc::clone(&cell);
-        child.on_exit(move |exit| {
-            let mut state = told.0.lock().unwrap_or_else(PoisonError::into_inner);
-            state.0 = Some(exit);
-            let waker = state.1.take();
-            drop(state);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        })?;
-        Ok(cell)
-    }
-
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Exit> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.0 {
-            Some(exit) => Poll::Ready(exit),
-            None => {
-                state.1 = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.is_some()
-    }
-}
 
 /// A process that leads to an agent, or is one.
 ///
@@ -58,7 +21,7 @@ impl ExitCell {
 pub struct Launched {
     child: Child,
     signaller: Signaller,
-    exit: Arc<ExitCell>,
+    exit: Told<Exit>,
 }
 
 /// One shell command line as a command, for [`launch`].
@@ -83,19 +46,30 @@ pub fn shell(line: &OsStr) -> Command {
     command
 }
 
+/// The two pipes of a process as one transport.
+pub type Pipes<R> = Duplex<FdIo<R>, FdIo<R>>;
+
 /// Starts a command with pipes on its stdin and stdout, which become the transport.
 ///
 /// # Errors
 ///
 /// When it cannot be started, or the reactor refuses the pipes.
-pub fn launch<R: Readiness>(command: Command) -> io::Result<(Launched, Duplex<FdIo<R>, FdIo<R>>)> {
+pub fn launch<R: Readiness>(command: Command) -> io::Result<(Launched, Pipes<R>)> {
     let mut child = attach(command)?;
     let missing = || io::Error::other("the child has no pipes");
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
-    let exit = ExitCell::watch(&mut child)?;
+    let exit = watch(&mut child)?;
     let launched = Launched { signaller: child.signaller(), child, exit };
     Ok((launched, Duplex::new(FdIo::pollable(stdout)?, FdIo::pollable(stdin)?)))
+}
+
+/// Tells the end of a child, which is not reaped by that.
+pub(crate) fn watch(child: &mut Child) -> io::Result<Told<Exit>> {
+    let exit = Told::new();
+    let teller = exit.clone();
+    child.on_exit(move |exit| teller.tell(exit))?;
+    Ok(exit)
 }
 
 impl Launched {
@@ -117,7 +91,7 @@ impl Launched {
 
 impl Drop for Launched {
     fn drop(&mut self) {
-        if !self.exit.is_over() {
+        if !self.exit.is_told() {
             self.terminate();
         }
         let _ = self.child.reap();
