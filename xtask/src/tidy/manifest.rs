@@ -7,7 +7,7 @@ use super::{Breach, Tree};
 /// The crates (by folder) that a crate's manifest may name; folders not listed may name any.
 const MAY_NAME: [(&str, &[&str]); 7] = [
     ("core", &[]),
-    ("drive", &["core"]),
+    ("drive", &["core", "host"]),
     ("host", &["core"]),
     ("bind-tokio", &["core", "drive", "host"]),
     ("bind-smol", &["core", "drive", "host"]),
@@ -204,8 +204,8 @@ mod tests {
             [breach("core", 7, "trunkline-drive")]
         );
         assert_eq!(
-            told("drive", "[dependencies.trunkline-host]\nworkspace = true\n"),
-            [breach("drive", 6, "trunkline-host")]
+            told("drive", "[dependencies.trunkline-cli]\nworkspace = true\n"),
+            [breach("drive", 6, "trunkline-cli")]
         );
         assert_eq!(
             told("host", "[dependencies]\nd = { package = \"trunkline-drive\" }\n"),

@@ -1,4 +1,5 @@
-//! Unsafe code: in one file of host, and never without the reason why it is sound.
+//! Unsafe code: in one file of host, in a test's allocator, and never without the reason why it is
+//! sound.
 
 use super::{Breach, Source, find_word};
 
@@ -15,7 +16,9 @@ pub(super) fn check(sources: &[Source<'_>]) -> Vec<Breach> {
             }
             let mut breach =
                 |message: String| breaches.push(Breach::new(source.path, index + 1, message));
-            if !source.path.starts_with("host/src/") {
+            // A global allocator that counts cannot be written without it, and ships with nothing.
+            if source.path.contains("/tests/") {
+            } else if !source.path.starts_with("host/src/") {
                 breach("unsafe code outside host/src".to_owned());
             } else if *home.get_or_insert(source.path) != source.path {
                 breach(format!(
@@ -61,10 +64,12 @@ mod tests {
             told(&[("cli/src/a.rs", SOUND)]),
             ["cli/src/a.rs:2: unsafe code outside host/src"]
         );
-        assert_eq!(
-            told(&[("host/tests/a.rs", SOUND)]),
-            ["host/tests/a.rs:2: unsafe code outside host/src"]
-        );
+    }
+
+    #[test]
+    fn a_test_may_hold_explained_unsafe_code() {
+        assert!(told(&[("core/tests/memory.rs", SOUND)]).is_empty());
+        assert_eq!(told(&[("core/tests/memory.rs", "unsafe { a() }")]).len(), 1);
     }
 
     #[test]
