@@ -140,9 +140,6 @@ impl Scanner {
             };
             at += used;
             self.seen += used;
-            if self.seen > self.max_bytes {
-                return Err(Violation::FrameSize { limit: self.max_bytes });
-            }
             if ended {
                 self.seen = 0;
                 return Ok(Some(at));
@@ -160,10 +157,15 @@ impl Scanner {
         let initial = *initial;
         let wanted = 1 + Head::extra(initial).map_err(Violation::Malformed)?;
         if self.partial_len == 0 {
-            if let Some(whole) = rest.get(1..wanted) {
-                return Ok((wanted, self.item(initial, whole, rest)?));
-            }
+            // All that the initial byte tells is checked at once, so that the verdict is the same
+            // however the head is cut.
             self.check_top(initial, rest)?;
+            if self.seen + wanted > self.max_bytes {
+                return Err(Violation::FrameSize { limit: self.max_bytes });
+            }
+            if let Some(whole) = rest.get(1..wanted) {
+                return Ok((wanted, self.item(initial, whole)?));
+            }
         }
         let used = (wanted - self.partial_len).min(rest.len());
         for (to, from) in self.partial.iter_mut().skip(self.partial_len).zip(rest).take(used) {
@@ -175,7 +177,7 @@ impl Scanner {
         }
         self.partial_len = 0;
         let partial = self.partial;
-        Ok((used, self.item(initial, partial.get(1..wanted).unwrap_or_default(), rest)?))
+        Ok((used, self.item(initial, partial.get(1..wanted).unwrap_or_default())?))
     }
 
     /// Refuses at its first byte what cannot be a message (R2, H20).
@@ -191,9 +193,8 @@ impl Scanner {
     }
 
     /// Acts on a whole head; says whether the outermost item ended with it.
-    fn item(&mut self, initial: u8, extra: &[u8], rest: &[u8]) -> Result<bool, Violation> {
+    fn item(&mut self, initial: u8, extra: &[u8]) -> Result<bool, Violation> {
         let head = Head::new(initial, extra).map_err(Violation::Malformed)?;
-        self.check_top(initial, rest)?;
         let top =
             self.open.checked_sub(1).and_then(|last| self.levels.get(last)).map(|level| level.open);
         if head.is_break() {
