@@ -3,6 +3,12 @@
 use alloc::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
+/// Pieces below this size are worth joining whatever they pin.
+const SMALL: usize = 512;
+
+/// The most bytes that joined pieces grow to.
+const JOINED: usize = 64 << 10;
+
 /// Bytes that wait to be read or sent, in the pieces they came in.
 ///
 /// A piece is a slice of the chunk that the transport delivered, and keeps that whole chunk in
@@ -20,12 +26,16 @@ pub struct ByteQueue {
 #[derive(Debug)]
 struct Piece {
     bytes: Bytes,
+    /// Bytes of memory that the piece keeps alive.
     pinned: usize,
+    /// Made by `compact`, and may still grow.
+    joined: bool,
 }
 
 impl Piece {
+    /// Whether the piece costs much more than its bytes: by what it pins, or by being tiny.
     const fn wastes(&self) -> bool {
-        self.bytes.len().saturating_mul(2) < self.pinned
+        self.bytes.len() < SMALL || self.bytes.len().saturating_mul(2) < self.pinned
     }
 }
 
@@ -61,11 +71,13 @@ impl ByteQueue {
         }
         self.len += bytes.len();
         self.fresh += 1;
-        self.pieces.push_back(Piece { bytes, pinned });
+        self.pieces.push_back(Piece { bytes, pinned, joined: false });
     }
 
-    /// Takes up to `max` bytes off the front, never more than one piece; `None` when empty.
+    /// Takes up to `max` bytes (one at least) off the front, never more than one piece; `None` when
+    /// empty.
     pub fn pop(&mut self, max: usize) -> Option<Bytes> {
+        let max = max.max(1);
         let front = self.pieces.front_mut()?;
         let bytes = if front.bytes.len() > max {
             front.bytes.split_to(max)
@@ -101,12 +113,25 @@ impl ByteQueue {
         self.settle(&mut joined);
     }
 
+    /// Puts joined bytes at the back: into the joined piece that is there, if it can grow.
     fn settle(&mut self, joined: &mut BytesMut) {
-        if !joined.is_empty() {
-            let bytes = joined.split().freeze();
-            let pinned = bytes.len();
-            self.pieces.push_back(Piece { bytes, pinned });
+        if joined.is_empty() {
+            return;
         }
+        let bytes = joined.split();
+        if let Some(last) = self.pieces.back_mut()
+            && last.joined
+            && last.bytes.len() + bytes.len() <= JOINED
+            && let Ok(mut grown) =
+                core::mem::take(&mut last.bytes).try_into_mut().map_err(|kept| last.bytes = kept)
+        {
+            grown.extend_from_slice(&bytes);
+            last.bytes = grown.freeze();
+            last.pinned = last.bytes.len();
+            return;
+        }
+        let bytes = bytes.freeze();
+        self.pieces.push_back(Piece { pinned: bytes.len(), bytes, joined: true });
     }
 }
 
@@ -133,6 +158,7 @@ mod tests {
         let chunk = Bytes::from(std::vec![7; 1000]);
         let mut queue = ByteQueue::new();
         queue.push(chunk.slice(0..10), 1000);
+        queue.compact();
         queue.push(chunk.slice(10..20), 1000);
         queue.push(chunk.slice(20..900), 1000);
         queue.push(chunk.slice(900..901), 1000);

@@ -13,8 +13,8 @@ const EIO: u32 = 5;
 
 #[derive(Clone, Copy, Debug)]
 enum Call {
-    /// Somebody waits. A read's size bounds its answer.
-    Waiting { op: FileOp, size: i64 },
+    /// Somebody waits. What was asked for, or sent, bounds the answer.
+    Waiting { op: FileOp, most: usize },
     /// Given up; the answer may hold a handle that nobody else will close.
     Cancelled,
     /// Sent by the machine itself; the answer goes to nobody.
@@ -61,7 +61,12 @@ impl Calls {
     /// Gives the request its number: counting up from 1, free ones only, never 0.
     pub(super) fn start(&mut self, request: &mut FileRequest) -> u32 {
         self.waiting += 1;
-        self.enter(request, Call::Waiting { op: request.op, size: request.size })
+        let most = match request.op {
+            FileOp::READ_AT => usize::try_from(request.size).unwrap_or(0),
+            FileOp::WRITE_AT => request.data.len(),
+            _ => usize::MAX,
+        };
+        self.enter(request, Call::Waiting { op: request.op, most })
     }
 
     /// The same for a request of the machine's own.
@@ -95,7 +100,7 @@ impl Calls {
         self.calls.remove(&id);
         let opens = matches!(op, FileOp::OPEN | FileOp::CREATE | FileOp::OPEN_FILE);
         // Those given up are bounded too: a peer that never answers must not fill the table.
-        if opens && self.late_handle == LateHandle::Close && self.calls.len() < 2 * self.limit {
+        if opens && self.late_handle == LateHandle::Close && self.calls.len() / 2 < self.limit {
             self.calls.insert(id, Call::Cancelled);
         }
         true
@@ -103,11 +108,9 @@ impl Calls {
 
     pub(super) fn answer(&mut self, mut response: FileResponse) -> Answer {
         match self.calls.remove(&response.id) {
-            Some(Call::Waiting { op, size }) => {
+            Some(Call::Waiting { most, .. }) => {
                 self.waiting -= 1;
-                if op == FileOp::READ_AT {
-                    clamp(&mut response, size);
-                }
+                clamp(&mut response, most);
                 Answer::Deliver(response)
             }
             Some(Call::Cancelled) if response.errno == 0 && response.handle != 0 => {
@@ -127,18 +130,20 @@ impl Calls {
     }
 }
 
-/// Holds a read's answer to what was asked for (section 15).
-fn clamp(response: &mut FileResponse, size: i64) {
-    let asked = usize::try_from(size).unwrap_or(0);
-    if response.count > size.max(0) {
+/// Holds an answer to what was asked for or sent (section 15).
+fn clamp(response: &mut FileResponse, most: usize) {
+    if response.errno != 0 || !response.message.is_empty() {
+        return;
+    }
+    if usize::try_from(response.count).is_ok_and(|count| count > most) {
         *response = FileResponse {
             id: response.id,
             errno: EIO,
-            message: "the agent answered with more bytes than were asked for".to_string(),
+            message: "the agent answered with a larger count than was asked for".to_string(),
             ..FileResponse::default()
         };
-    } else if response.data.len() > asked {
-        response.data =
-            Payload::from(core::mem::take(&mut response.data).into_bytes().slice(..asked));
+    } else if response.data.len() > most {
+        let data = core::mem::take(&mut response.data).into_bytes();
+        response.data = Payload::from(data.slice(..most));
     }
 }

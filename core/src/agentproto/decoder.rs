@@ -151,11 +151,15 @@ pub struct Decoder<T> {
     config: Config,
     /// What has not been decoded. The first `scanned` chunks belong to the present item.
     chunks: VecDeque<Bytes>,
+    /// For each chunk the memory that it keeps alive, which does not shrink with it.
+    sizes: VecDeque<usize>,
     scanned: usize,
     buffered: usize,
     scanner: Scanner,
     position: u64,
-    last_chunk: usize,
+    pinned: usize,
+    /// Memory that the last item takes, what it keeps alive of the input included.
+    cost: usize,
     error: Option<Violation>,
     items: PhantomData<fn() -> T>,
 }
@@ -168,10 +172,12 @@ impl<T: Item> Decoder<T> {
             scanner: Scanner::new(Top::Message, &config.limits),
             config: config.clone(),
             chunks: VecDeque::new(),
+            sizes: VecDeque::new(),
             scanned: 0,
             buffered: 0,
             position: 0,
-            last_chunk: 0,
+            pinned: 0,
+            cost: 0,
             error: None,
             items: PhantomData,
         }
@@ -181,6 +187,7 @@ impl<T: Item> Decoder<T> {
     pub fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() && self.error.is_none() {
             self.buffered += bytes.len();
+            self.sizes.push_back(bytes.len());
             self.chunks.push_back(bytes);
         }
     }
@@ -197,6 +204,7 @@ impl<T: Item> Decoder<T> {
         self.advance().inspect_err(|error| {
             self.error = Some(error.clone());
             self.chunks = VecDeque::new();
+            self.sizes = VecDeque::new();
         })
     }
 
@@ -213,9 +221,14 @@ impl<T: Item> Decoder<T> {
         self.buffered
     }
 
-    /// Size of the chunk that the last item ended in: what a payload of it keeps in memory.
-    pub(super) const fn last_chunk(&self) -> usize {
-        self.last_chunk
+    /// Size of the largest chunk of the last item: what a piece of its payload keeps in memory.
+    pub(super) const fn pinned(&self) -> usize {
+        self.pinned
+    }
+
+    /// Memory that the last item takes.
+    pub(super) const fn cost(&self) -> usize {
+        self.cost
     }
 
     fn advance(&mut self) -> Result<Option<T>, Violation> {
@@ -223,14 +236,13 @@ impl<T: Item> Decoder<T> {
             if self.scanned == 0
                 && let Some((item, used)) = T::shortcut(chunk, self.config.limits.frame)
             {
-                self.last_chunk = chunk.len();
                 self.consume(used);
                 return Ok(Some(item));
             }
             if let Some(used) = self.scanner.scan(chunk)? {
-                self.last_chunk = chunk.len();
-                let item = self.decode(used)?;
+                let (item, memory) = self.decode(used)?;
                 self.consume(used);
+                self.cost += memory;
                 return Ok(Some(item));
             }
             self.scanned += 1;
@@ -247,6 +259,7 @@ impl<T: Item> Decoder<T> {
             return;
         }
         let Some(last) = self.chunks.remove(index + 1) else { return };
+        self.sizes.remove(index + 1);
         let Some(slot) = self.chunks.get_mut(index) else { return };
         let mut joined = core::mem::take(slot).try_into_mut().unwrap_or_else(|shared| {
             let mut copy = BytesMut::with_capacity(2 * SMALL);
@@ -255,27 +268,35 @@ impl<T: Item> Decoder<T> {
         });
         joined.extend_from_slice(&last);
         *slot = joined.freeze();
+        if let Some(size) = self.sizes.get_mut(index) {
+            *size = slot.len();
+        }
         self.scanned -= 1;
     }
 
     /// Drops the scanned chunks and `used` bytes of the one behind them.
     fn consume(&mut self, used: usize) {
+        self.pinned = self.sizes.iter().take(self.scanned + 1).copied().max().unwrap_or_default();
+        self.sizes.drain(..self.scanned);
         let whole: usize = self.chunks.drain(..self.scanned).map(|chunk| chunk.len()).sum();
         if let Some(chunk) = self.chunks.front_mut() {
             chunk.advance(used.min(chunk.len()));
             if chunk.is_empty() {
                 self.chunks.pop_front();
+                self.sizes.pop_front();
             }
         }
         self.scanned = 0;
+        self.cost = whole + used;
         self.buffered -= whole + used;
         self.position += (whole + used) as u64;
     }
 
-    /// Decodes the item that ends `used` bytes into the chunk at `scanned`.
-    fn decode(&self, used: usize) -> Result<T, Violation> {
+    /// Decodes the item that ends `used` bytes into the chunk at `scanned`, and says what memory it
+    /// takes.
+    fn decode(&self, used: usize) -> Result<(T, usize), Violation> {
         let mut chunks = self.chunks.iter();
-        let Some(first) = chunks.next() else { return Ok(T::default()) };
+        let Some(first) = chunks.next() else { return Ok((T::default(), 0)) };
         let mut input = Input::new(first, chunks, &self.config);
         let mut item = T::default();
         match input.value()? {
@@ -288,7 +309,7 @@ impl<T: Item> Decoder<T> {
         if self.config.acceptance == Acceptance::Canonical && !self.is_canonical(&item, used) {
             return Err(Violation::NotCanonical);
         }
-        Ok(item)
+        Ok((item, input.charged()))
     }
 
     fn is_canonical(&self, item: &T, used: usize) -> bool {

@@ -53,8 +53,16 @@ pub(super) struct Inbox {
     late_data: LateData,
     /// Streams pushed to since the last turn.
     touched: Vec<u32>,
-    /// The stream that is full, or that filled the session's budget.
-    stalled: Option<u32>,
+    stall: Option<Stall>,
+}
+
+/// Why nothing may be taken in.
+#[derive(Clone, Copy, Debug)]
+enum Stall {
+    /// This stream is full.
+    Stream(u32),
+    /// The session is.
+    Session,
 }
 
 impl Inbox {
@@ -65,7 +73,7 @@ impl Inbox {
             stream_limit: config.limits.stream_queue,
             late_data: config.late_data,
             touched: Vec::new(),
-            stalled: None,
+            stall: None,
         }
     }
 
@@ -92,8 +100,10 @@ impl Inbox {
         if self.touched.last() != Some(&stream) {
             self.touched.push(stream);
         }
-        if found.queue.len() >= self.stream_limit || self.budget.is_full() {
-            self.stalled = Some(stream);
+        if found.queue.len() >= self.stream_limit {
+            self.stall = Some(Stall::Stream(stream));
+        } else if self.budget.is_full() {
+            self.stall = Some(Stall::Session);
         }
         announce(found)
     }
@@ -147,22 +157,39 @@ impl Inbox {
             found.forgotten = true;
             self.budget.release(found.queue.clear());
         }
-        self.stalled = None;
+        self.stall = None;
     }
 
-    /// Lets reading go on once the full queue is half empty: not at the first byte, so that a slow
+    /// Lets reading go on once what was full is half empty: not at the first byte, so that a slow
     /// reader does not make the link start and stop for every one of its reads.
     fn unstall(&mut self) {
-        let Some(stream) = self.stalled else { return };
-        let held = self.streams.get(&stream).map_or(0, |found| found.queue.len());
-        if held <= self.stream_limit / 2 && self.budget.left() >= self.budget.used() {
-            self.stalled = None;
+        let over = match self.stall {
+            None => return,
+            Some(Stall::Stream(stream)) => {
+                let held = self.streams.get(&stream).map_or(0, |found| found.queue.len());
+                held <= self.stream_limit / 2
+            }
+            Some(Stall::Session) => self.budget.left() >= self.budget.used(),
+        };
+        if over {
+            self.stall = None;
         }
     }
 
-    /// The stream whose unread bytes stop the link, if one does.
-    pub(super) const fn stalled(&self) -> Option<u32> {
-        self.stalled
+    /// Whether unread bytes stop the link.
+    pub(super) const fn is_stalled(&self) -> bool {
+        self.stall.is_some()
+    }
+
+    /// The stream whose unread bytes stop the link: the full one, or the fullest.
+    pub(super) fn stalled(&self) -> Option<u32> {
+        match self.stall? {
+            Stall::Stream(stream) => Some(stream),
+            Stall::Session => {
+                let fullest = self.streams.iter().max_by_key(|(_, found)| found.queue.len());
+                fullest.map(|(stream, _)| *stream)
+            }
+        }
     }
 
     /// Bytes that wait to be read.

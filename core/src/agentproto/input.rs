@@ -191,6 +191,11 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
+    /// Memory that was counted.
+    pub(super) const fn charged(&self) -> usize {
+        self.limits.frame_memory - self.memory
+    }
+
     // Values.
 
     /// The next value's head, tags checked and taken off (D12, D13, R8).
@@ -321,7 +326,8 @@ impl<'a> Input<'a> {
 
     fn text_of(&mut self, length: usize) -> Read<String> {
         self.charge(length)?;
-        let mut bytes = Vec::new();
+        // The item is whole: so many bytes are there.
+        let mut bytes = Vec::with_capacity(length);
         self.pieces(length, |piece, _| bytes.extend_from_slice(piece))?;
         String::from_utf8(bytes)
             .map_err(|_| Violation::Utf8 { message: self.place.message, key: self.place.key })

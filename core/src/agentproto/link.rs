@@ -56,12 +56,16 @@ pub(super) struct Link<E> {
     pub(super) decoder: Decoder<Frame>,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
-    pub(super) events: VecDeque<E>,
+    events: VecDeque<E>,
+    /// Memory that the events waiting take, and those taken since there last were none.
+    events_cost: usize,
     pub(super) closed: Option<CloseReason>,
     pub(super) now: Instant,
     pub(super) stats: Stats,
     /// The input has ended, though not everything of it may have been decoded.
     ended: Option<CloseReason>,
+    /// Everything that arrived has been decoded.
+    drained: bool,
     /// The transport takes nothing more.
     mute: bool,
 }
@@ -74,10 +78,12 @@ impl<E> Link<E> {
             outbox: Outbox::new(&config),
             config,
             events: VecDeque::new(),
+            events_cost: 0,
             closed: None,
             now: Instant::ORIGIN,
             stats: Stats::default(),
             ended: None,
+            drained: true,
             mute: false,
         }
     }
@@ -88,6 +94,7 @@ impl<E> Link<E> {
         self.inbox.compact();
         if self.closed.is_none() && self.ended.is_none() {
             self.decoder.push(bytes);
+            self.drained = false;
         }
     }
 
@@ -97,14 +104,55 @@ impl<E> Link<E> {
         self.ended.get_or_insert(failure.unwrap_or(CloseReason::Eof { mid_frame: false }));
     }
 
-    /// Whether the input has ended, decoded or not.
-    pub(super) const fn input_ended(&self) -> bool {
-        self.ended.is_some()
-    }
-
     /// Whether nothing may be decoded at the moment: somebody must read, or take events, first.
     pub(super) fn is_held(&self) -> bool {
-        self.inbox.stalled().is_some() || self.events.len() >= self.config.limits.replies
+        let limits = &self.config.limits;
+        self.inbox.is_stalled()
+            || self.events.len() >= limits.replies.max(1)
+            || self.events_cost >= limits.session_queue
+    }
+
+    /// Raises an event that says little.
+    pub(super) fn tell(&mut self, event: E) {
+        self.events.push_back(event);
+    }
+
+    /// Raises an event that keeps what the last frame held.
+    pub(super) fn hand_over(&mut self, event: E) {
+        self.events_cost = self.events_cost.saturating_add(self.decoder.cost());
+        self.events.push_back(event);
+    }
+
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    pub(super) fn pop_event(&mut self) -> Option<E> {
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            self.events_cost = 0;
+        }
+        event
+    }
+
+    /// Whether the driver should read more: what arrived before has been decoded, and there is room.
+    pub(super) fn wants_input(&self) -> bool {
+        self.is_open() && self.drained && !self.is_held()
+    }
+
+    /// Whether input can still matter.
+    pub(super) const fn is_open(&self) -> bool {
+        self.closed.is_none() && self.ended.is_none()
+    }
+
+    /// How the input ended, if it has.
+    pub(super) const fn how_input_ended(&self) -> Option<&CloseReason> {
+        self.ended.as_ref()
+    }
+
+    /// Whether the transport takes nothing more.
+    pub(super) const fn is_mute(&self) -> bool {
+        self.mute
     }
 
     pub(super) fn next(&mut self) -> Next {
@@ -116,12 +164,15 @@ impl<E> Link<E> {
                 self.stats.frames_received += 1;
                 Next::Frame(frame)
             }
-            Ok(None) => Next::Nothing(self.ended.clone().map(|reason| match reason {
-                CloseReason::Eof { .. } => {
-                    CloseReason::Eof { mid_frame: self.decoder.buffered() > 0 }
-                }
-                reason => reason,
-            })),
+            Ok(None) => {
+                self.drained = true;
+                Next::Nothing(self.ended.clone().map(|reason| match reason {
+                    CloseReason::Eof { .. } => {
+                        CloseReason::Eof { mid_frame: self.decoder.buffered() > 0 }
+                    }
+                    reason => reason,
+                }))
+            }
             Err(violation) => Next::Failed(violation),
         }
     }
@@ -129,12 +180,12 @@ impl<E> Link<E> {
     /// Queues what a DATA frame brought; says whether the reader should be told.
     pub(super) fn data(&mut self, frame: Frame) -> bool {
         let (stream, length) = (frame.stream, frame.data.len());
-        let was_stalled = self.inbox.stalled().is_some();
-        let taken = self.inbox.data(stream, frame.data, self.decoder.last_chunk());
+        let was_stalled = self.inbox.is_stalled();
+        let taken = self.inbox.data(stream, frame.data, self.decoder.pinned());
         if taken != Taken::Dropped {
             self.stats.bytes_received += length as u64;
         }
-        if !was_stalled && self.inbox.stalled().is_some() {
+        if !was_stalled && self.inbox.is_stalled() {
             self.stats.stalls += 1;
         }
         self.note(taken)

@@ -59,6 +59,11 @@ pub enum Misuse {
     Busy,
     /// Extra descriptors below 3, above the limit, twice, or too many of them.
     Descriptors,
+    /// The message is larger than a frame may be.
+    TooLarge {
+        /// The most bytes of a frame.
+        limit: usize,
+    },
     /// No agent could take the message.
     Encode(EncodeError),
 }
@@ -71,6 +76,9 @@ impl fmt::Display for Misuse {
             Self::Closed => "the session is over",
             Self::Busy => "too much is in flight already",
             Self::Descriptors => "extra descriptors must be 3 and up, each once, and not too many",
+            Self::TooLarge { limit } => {
+                return write!(f, "the message takes more than the {limit} bytes of a frame");
+            }
             Self::Encode(error) => return error.fmt(f),
         })
     }
@@ -98,7 +106,7 @@ enum Mode {
 /// | running | EXIT | `Exited`, then closed; what follows is never looked at |
 /// | enumerating | PATH INFO, ERROR | `Paths` or `QueryFailed`, then closed |
 /// | serving files | FILE RESPONSE | `Response`, or dropped when nobody waits |
-/// | serving files | EXIT | every request lost, closed |
+/// | serving files | EXIT | `Exited`, every request lost, closed |
 /// | any | anything else | dropped and counted |
 /// | any | end of input, violation, deadline | every request lost, closed |
 ///
@@ -188,21 +196,30 @@ impl Local {
             return Err(Misuse::AlreadyStarted);
         }
         // Both must encode before either is queued.
-        let config = config.map(Frame::config);
-        for frame in config.iter().chain([frame]) {
-            super::encode(frame).map_err(Misuse::Encode)?;
-        }
-        for frame in config.iter().chain([frame]) {
-            self.link.outbox.control(frame).map_err(Misuse::Encode)?;
+        let config = config.map(|config| self.encode(&Frame::config(config))).transpose()?;
+        let frame = self.encode(frame)?;
+        for segment in config.into_iter().chain([frame]) {
+            self.link.outbox.push(segment);
         }
         self.mode = mode;
         self.link.now = now;
-        self.deadline = self.link.config.answer_timeout.map(|wait| now + wait);
+        self.expect_answer();
         Ok(())
     }
 
+    fn encode(&self, frame: &Frame) -> Result<Segment, Misuse> {
+        let limit = self.link.config.limits.frame;
+        let segment = super::encode(frame).map_err(Misuse::Encode)?;
+        if segment.len() > limit { Err(Misuse::TooLarge { limit }) } else { Ok(segment) }
+    }
+
+    /// The session has started: its agent must say something in time.
+    fn expect_answer(&mut self) {
+        self.deadline = self.link.config.answer_timeout.map(|wait| self.link.now + wait);
+    }
+
     const fn check_open(&self) -> Result<(), Misuse> {
-        if self.link.closed.is_some() { Err(Misuse::Closed) } else { Ok(()) }
+        if self.link.closed.is_some() || self.link.is_mute() { Err(Misuse::Closed) } else { Ok(()) }
     }
 
     /// Offers bytes for a stream of the command; they are queued, not copied.
@@ -265,18 +282,23 @@ impl Local {
     /// [`Misuse`] after the end, in a session of another purpose, or with too many in flight.
     pub fn request(&mut self, mut request: FileRequest) -> Result<u32, Misuse> {
         self.check_open()?;
-        match self.mode {
-            Mode::Idle | Mode::Files => self.mode = Mode::Files,
-            Mode::Exec | Mode::Paths => return Err(Misuse::AlreadyStarted),
+        if matches!(self.mode, Mode::Exec | Mode::Paths) {
+            return Err(Misuse::AlreadyStarted);
         }
-        if self.calls.is_full() {
+        // Those given up may still wait to be sent.
+        if self.calls.is_full()
+            || self.link.outbox.control_len() >= self.link.config.limits.in_flight
+        {
             return Err(Misuse::Busy);
         }
         let id = self.calls.start(&mut request);
-        self.link.outbox.control(&Frame::file_request(request)).map_err(|error| {
-            self.calls.undo(id);
-            Misuse::Encode(error)
-        })?;
+        let segment =
+            self.encode(&Frame::file_request(request)).inspect_err(|_| self.calls.undo(id))?;
+        self.link.outbox.push(segment);
+        if self.mode == Mode::Idle {
+            self.mode = Mode::Files;
+            self.expect_answer();
+        }
         Ok(id)
     }
 
@@ -310,6 +332,15 @@ impl Local {
         self.link.stats()
     }
 
+    /// Tells writers that were refused to try again: there is room, or never will be.
+    fn tell_writers(&mut self) {
+        if self.link.closed.is_none() {
+            for stream in self.link.outbox.writable() {
+                self.link.tell(LocalEvent::Writable(stream));
+            }
+        }
+    }
+
     fn pump(&mut self) {
         while self.link.closed.is_none() {
             match self.link.next() {
@@ -334,29 +365,29 @@ impl Local {
             (Mode::Exec, FrameType::DATA) => {
                 let stream = frame.stream;
                 if self.link.data(frame) {
-                    self.link.events.push_back(LocalEvent::Readable(stream));
+                    self.link.tell(LocalEvent::Readable(stream));
                 }
             }
             (Mode::Exec, FrameType::EOF) => {
                 let taken = self.link.inbox.eof(frame.stream);
                 if self.link.note(taken) {
-                    self.link.events.push_back(LocalEvent::Readable(frame.stream));
+                    self.link.tell(LocalEvent::Readable(frame.stream));
                 }
             }
-            (Mode::Exec | Mode::Files | Mode::Idle, FrameType::EXIT) => {
+            (Mode::Exec | Mode::Files, FrameType::EXIT) => {
                 self.exited = true;
                 self.link.outbox.clear();
                 let (code, text) = (frame.code, frame.error);
-                self.link.events.push_back(LocalEvent::Exited { code, text: text.clone() });
+                self.link.tell(LocalEvent::Exited { code, text: text.clone() });
                 self.end(CloseReason::Peer { code, text });
             }
             (Mode::Paths, FrameType::PATH_INFO) => {
                 let entries = frame.path_info.and_then(|info| info.entries).unwrap_or_default();
-                self.link.events.push_back(LocalEvent::Paths(entries));
+                self.link.hand_over(LocalEvent::Paths(entries));
                 self.end(CloseReason::Peer { code: 0, text: String::new() });
             }
             (Mode::Paths, FrameType::ERROR) => {
-                self.link.events.push_back(LocalEvent::QueryFailed(frame.error.clone()));
+                self.link.tell(LocalEvent::QueryFailed(frame.error.clone()));
                 self.end(CloseReason::Peer { code: 0, text: frame.error });
             }
             (Mode::Files, FrameType::FILE_RESPONSE) => self.answer(frame),
@@ -371,7 +402,7 @@ impl Local {
         };
         if self.logs.take(self.link.now) {
             record.truncate(self.link.config.limits.log_record);
-            self.link.events.push_back(LocalEvent::Log(*record));
+            self.link.tell(LocalEvent::Log(*record));
         } else {
             self.link.stats.logs_dropped += 1;
         }
@@ -384,7 +415,7 @@ impl Local {
         };
         let id = response.id;
         match self.calls.answer(*response) {
-            Answer::Deliver(response) => self.link.events.push_back(LocalEvent::Response(response)),
+            Answer::Deliver(response) => self.link.hand_over(LocalEvent::Response(response)),
             Answer::Own => {}
             answer @ (Answer::Drop | Answer::Close(_)) => {
                 self.link.stats.responses_dropped += 1;
@@ -406,10 +437,11 @@ impl Local {
         }
         self.deadline = None;
         for id in self.calls.fail_all() {
-            self.link.events.push_back(LocalEvent::RequestLost(id));
+            self.link.tell(LocalEvent::RequestLost(id));
         }
+        self.link.outbox.shut();
         self.link.closed = Some(reason.clone());
-        self.link.events.push_back(LocalEvent::Closed(reason));
+        self.link.tell(LocalEvent::Closed(reason));
     }
 }
 
@@ -440,7 +472,10 @@ impl Machine for Local {
     /// is taken in to the end.
     fn handle_failure(&mut self, now: Instant, direction: crate::Direction, os_error: Option<i32>) {
         match direction {
-            crate::Direction::Write => self.link.mute(),
+            crate::Direction::Write => {
+                self.link.mute();
+                self.tell_writers();
+            }
             crate::Direction::Read => {
                 self.link.end_input(now, Some(CloseReason::Transport { os_error }));
                 self.pump();
@@ -457,14 +492,12 @@ impl Machine for Local {
     }
 
     fn wants_input(&self) -> bool {
-        self.link.closed.is_none() && !self.link.input_ended() && !self.link.is_held()
+        self.link.wants_input()
     }
 
     fn poll_transmit(&mut self, _now: Instant) -> Option<Segment> {
         let segment = self.link.transmit()?;
-        for stream in self.link.outbox.writable() {
-            self.link.events.push_back(LocalEvent::Writable(stream));
-        }
+        self.tell_writers();
         Some(segment)
     }
 
@@ -473,10 +506,10 @@ impl Machine for Local {
     }
 
     fn poll_event(&mut self) -> Option<LocalEvent> {
-        if self.link.events.is_empty() {
+        if !self.link.has_events() {
             self.pump();
         }
-        self.link.events.pop_front()
+        self.link.pop_event()
     }
 
     fn closed(&self) -> Option<&CloseReason> {

@@ -67,14 +67,17 @@ impl LogRecord {
         let mut cut = shorten(&mut self.message, &mut left);
         let mut keep = 0;
         for attribute in &mut self.attributes {
-            if left == 0 {
+            if left == 0 || keep == most {
                 break;
             }
             cut |= shorten(attribute, &mut left);
+            // An empty one costs something too.
+            left = left.saturating_sub(1);
             keep += 1;
         }
         cut |= keep < self.attributes.len();
         self.attributes.truncate(keep);
+        self.attributes.shrink_to_fit();
         cut
     }
 }
@@ -115,8 +118,8 @@ mod tests {
     #[test]
     fn a_long_record_is_cut_at_a_character() {
         let mut record = LogRecord::new(Level::INFO, "éé").with("a", 1).with("b", "22");
-        assert!(!record.clone().truncate(11));
-        assert!(record.truncate(8));
+        assert!(!record.clone().truncate(12));
+        assert!(record.truncate(9));
         assert_eq!(record.attributes, ["a=1", "b"]);
         assert!(record.truncate(3));
         assert_eq!((record.message.as_str(), record.attributes.len()), ("é", 0));

@@ -23,6 +23,9 @@ pub enum Write {
     Unknown,
 }
 
+/// Control frames that may leave one after the other while a stream waits for its turn.
+const CONTROL_RUN: usize = 32;
+
 /// What a queued piece costs beside its bytes.
 const PIECE: usize = 64;
 
@@ -48,11 +51,16 @@ impl Lane {
 #[derive(Debug)]
 pub(super) struct Outbox {
     control: VecDeque<Segment>,
+    control_bytes: usize,
     lanes: BTreeMap<u32, Lane>,
     /// Lanes with something to send, in order of turn.
     round: VecDeque<u32>,
     /// What leaves when nothing else is left.
     last: Option<Segment>,
+    /// Control frames that have left since a stream had its turn.
+    control_run: usize,
+    /// No stream takes anything more.
+    shut: bool,
     budget: Budget,
     stream_limit: usize,
     data_chunk: usize,
@@ -62,11 +70,15 @@ impl Outbox {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             control: VecDeque::new(),
+            control_bytes: 0,
             lanes: BTreeMap::new(),
             round: VecDeque::new(),
             last: None,
+            control_run: 0,
+            shut: false,
             budget: Budget::new(config.limits.session_queue),
-            stream_limit: config.limits.stream_queue,
+            // Less would hold nothing at all.
+            stream_limit: config.limits.stream_queue.max(2 * PIECE),
             data_chunk: config.data_chunk.max(1),
         }
     }
@@ -77,8 +89,20 @@ impl Outbox {
 
     /// Queues a control frame, which leaves before any stream's bytes.
     pub(super) fn control(&mut self, frame: &Frame) -> Result<(), EncodeError> {
-        self.control.push_back(encode(frame)?);
+        self.push(encode(frame)?);
         Ok(())
+    }
+
+    /// The same for a frame already encoded.
+    pub(super) fn push(&mut self, segment: Segment) {
+        self.control_bytes += segment.len();
+        self.control.push_back(segment);
+    }
+
+    fn pop_control(&mut self) -> Option<Segment> {
+        let segment = self.control.pop_front()?;
+        self.control_bytes -= segment.len();
+        Some(segment)
     }
 
     /// Queues the session's last frame, which leaves behind everything else.
@@ -92,14 +116,20 @@ impl Outbox {
         self.control.len()
     }
 
+    /// Bytes of control frames that wait.
+    pub(super) const fn control_bytes(&self) -> usize {
+        self.control_bytes
+    }
+
     /// Bytes that wait, with what keeping them costs.
     pub(super) const fn queued(&self) -> usize {
-        self.budget.used()
+        self.budget.used() + self.control_bytes
     }
 
     /// How many bytes a write to this stream would take.
     pub(super) fn room(&self, stream: u32) -> usize {
-        let lane = self.lanes.get(&stream).filter(|lane| !lane.finished && !lane.over);
+        let lane =
+            self.lanes.get(&stream).filter(|lane| !lane.finished && !lane.over && !self.shut);
         let room = lane.map_or(0, |lane| self.stream_limit.saturating_sub(lane.held()));
         room.min(self.budget.left()).saturating_sub(PIECE)
     }
@@ -107,16 +137,13 @@ impl Outbox {
     pub(super) fn write(&mut self, stream: u32, data: &Bytes) -> Write {
         let room = self.room(stream);
         let Some(lane) = self.lanes.get_mut(&stream) else { return Write::Unknown };
-        if lane.finished || lane.over {
+        if lane.finished || lane.over || self.shut {
             return Write::Closed;
         }
         let accepted = data.len().min(room);
+        lane.blocked |= accepted < data.len();
         if accepted == 0 {
-            if data.is_empty() {
-                return Write::Accepted(0);
-            }
-            lane.blocked = true;
-            return Write::Blocked;
+            return if data.is_empty() { Write::Accepted(0) } else { Write::Blocked };
         }
         lane.queue.push(data.slice(..accepted), accepted);
         self.budget.charge(accepted + PIECE);
@@ -126,6 +153,9 @@ impl Outbox {
 
     /// Ends a stream behind what is queued of it; false when there is no such open stream.
     pub(super) fn finish(&mut self, stream: u32) -> bool {
+        if self.shut {
+            return false;
+        }
         let Some(lane) = self.lanes.get_mut(&stream).filter(|lane| !lane.finished && !lane.over)
         else {
             return false;
@@ -137,9 +167,14 @@ impl Outbox {
 
     /// The next frame to send.
     pub(super) fn poll(&mut self) -> Option<Segment> {
-        if let Some(segment) = self.control.pop_front() {
+        // Control goes first, but a flood of it does not keep streams from their turn.
+        if (self.control_run < CONTROL_RUN || self.round.is_empty())
+            && let Some(segment) = self.pop_control()
+        {
+            self.control_run += 1;
             return Some(segment);
         }
+        self.control_run = 0;
         while let Some(stream) = self.round.pop_front() {
             let Some(lane) = self.lanes.get_mut(&stream) else { continue };
             lane.ready = false;
@@ -156,7 +191,12 @@ impl Outbox {
             }
             return Some(data_segment(stream, data));
         }
-        self.last.take()
+        self.pop_control().or_else(|| self.last.take())
+    }
+
+    /// Takes nothing more for any stream; what is queued still leaves.
+    pub(super) const fn shut(&mut self) {
+        self.shut = true;
     }
 
     /// Streams whose writer was refused and may try again: half of the room is back.
@@ -181,6 +221,7 @@ impl Outbox {
     /// Discards everything; later writes are refused.
     pub(super) fn clear(&mut self) {
         self.control = VecDeque::new();
+        self.control_bytes = 0;
         self.round = VecDeque::new();
         self.last = None;
         for lane in self.lanes.values_mut() {

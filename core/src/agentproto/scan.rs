@@ -164,7 +164,7 @@ impl Scanner {
                 return Err(Violation::FrameSize { limit: self.max_bytes });
             }
             if let Some(whole) = rest.get(1..wanted) {
-                return Ok((wanted, self.item(initial, whole)?));
+                return Ok((wanted, self.item(initial, whole, wanted)?));
             }
         }
         let used = (wanted - self.partial_len).min(rest.len());
@@ -177,7 +177,7 @@ impl Scanner {
         }
         self.partial_len = 0;
         let partial = self.partial;
-        Ok((used, self.item(initial, partial.get(1..wanted).unwrap_or_default())?))
+        Ok((used, self.item(initial, partial.get(1..wanted).unwrap_or_default(), used)?))
     }
 
     /// Refuses at its first byte what cannot be a message (R2, H20).
@@ -192,8 +192,9 @@ impl Scanner {
         }
     }
 
-    /// Acts on a whole head; says whether the outermost item ended with it.
-    fn item(&mut self, initial: u8, extra: &[u8]) -> Result<bool, Violation> {
+    /// Acts on a whole head, of which `fresh` bytes are not counted yet; says whether the outermost
+    /// item ended with it.
+    fn item(&mut self, initial: u8, extra: &[u8], fresh: usize) -> Result<bool, Violation> {
         let head = Head::new(initial, extra).map_err(Violation::Malformed)?;
         let top =
             self.open.checked_sub(1).and_then(|last| self.levels.get(last)).map(|level| level.open);
@@ -214,15 +215,15 @@ impl Scanner {
         }
         match head.major {
             2 | 3 if head.is_indefinite() => self.open(Open::Chunks(head.major), self.depth),
-            2 | 3 => self.string(head.argument, 1 + extra.len()),
+            2 | 3 => self.string(head.argument, fresh),
             4 | 5 => self.container(head),
             6 => self.tag(),
             _ => self.ended(),
         }
     }
 
-    fn string(&mut self, length: u64, head: usize) -> Result<bool, Violation> {
-        let room = self.max_bytes.saturating_sub(self.seen + head);
+    fn string(&mut self, length: u64, fresh: usize) -> Result<bool, Violation> {
+        let room = self.max_bytes.saturating_sub(self.seen + fresh);
         match usize::try_from(length) {
             Ok(0) => self.ended(),
             Ok(length) if length <= room => {

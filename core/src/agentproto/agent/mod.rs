@@ -1,0 +1,381 @@
+//! The agent side: runs the command, lists the programs, serves the files.
+//! `docs/protocols/agentproto.md` sections 6 to 8.
+
+mod frames;
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+use crate::agentproto::config::{Config, LostInput};
+use crate::agentproto::encode::encode;
+use crate::agentproto::fileop::{FileRequest, FileResponse};
+use crate::agentproto::frame::{
+    AgentConfig, ExecRequest, Frame, LogRecord, PathEntry, PathInfo, PathQuery,
+};
+use crate::agentproto::inbox::Read;
+use crate::agentproto::link::{Link, Stats};
+use crate::agentproto::log::Level;
+use crate::agentproto::outbox::Write;
+use crate::{CloseReason, Instant, Machine, Segment};
+
+/// What an [`Agent`] asks of its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AgentEvent {
+    /// Start this command, then call [`Agent::started`], or say why not.
+    ///
+    /// With a configuration, the environment must be filtered by it (section 9).
+    Exec(ExecRequest, Option<AgentConfig>),
+    /// List these directories, or the host's own PATH, then call [`Agent::paths`].
+    PathQuery(PathQuery),
+    /// Perform this operation, then call [`Agent::respond`]; in any order.
+    FileRequest(FileRequest),
+    /// Send this signal (0 to 64) to the command's process group.
+    Signal(i32),
+    /// This stream has bytes for the command, or has ended: read it until it is empty.
+    Readable(u32),
+    /// This output has room again after a write was refused.
+    Writable(u32),
+    /// The session is over. The last event.
+    Closed(CloseReason),
+}
+
+/// Where the session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No frame yet.
+    Start,
+    /// A configuration, and nothing else.
+    Configured,
+    /// The command was handed to the host.
+    Running,
+    /// The command has ended, its outputs may not have.
+    ChildDone { code: i64 },
+    /// The exit frame is queued or sent.
+    Exited,
+    /// The query was handed to the host.
+    Listing,
+    /// Serving files.
+    Files,
+    /// Nothing more will happen.
+    Over,
+}
+
+/// How far the hang-up of a command whose caller is gone has come.
+#[derive(Clone, Copy, Debug)]
+struct HangUp {
+    at: Instant,
+    signal: i32,
+}
+
+/// Time from a hang-up that was asked for to the kill, where the settings name none.
+const KILL_AFTER: Duration = Duration::from_secs(5);
+
+const SIGHUP: i32 = 1;
+const SIGKILL: i32 = 9;
+
+/// What keeping one entry costs on the wire beside its texts, at most.
+const ENTRY: usize = 48;
+
+/// The agent side of one session.
+///
+/// | state | what comes | what happens |
+/// |---|---|---|
+/// | start | CONFIG | kept, once; then the same again |
+/// | start | EXEC, PATH QUERY, FILE REQUEST | `Exec`, `PathQuery` or `FileRequest`: the session's purpose |
+/// | start | anything else, or nothing | a log record, closed, status 127; never an exit frame |
+/// | running | DATA, EOF of a stream of the command | queued; `Readable` |
+/// | running | SIGNAL | `Signal`, at once, whatever waits for the command |
+/// | running | EXIT, end of input, violation | the caller is gone: see [`LostInput`] |
+/// | running | `exited`, and every output finished | EXIT is sent behind all output |
+/// | exited | end of input | closed, status 0 |
+/// | listing | `paths` | PATH INFO, closed, status 0 |
+/// | serving files | FILE REQUEST | `FileRequest`; answered in any order |
+/// | serving files | EXIT, end of input, violation | closed once every request is answered |
+/// | any | anything else | dropped and counted |
+#[derive(Debug)]
+pub struct Agent {
+    link: Link<AgentEvent>,
+    state: State,
+    config: Option<AgentConfig>,
+    /// Frames are no longer looked at; only the end of input matters.
+    deaf: bool,
+    hang_up: Option<HangUp>,
+    /// The hang-up has begun; it does not begin twice.
+    hanging_up: bool,
+    unanswered: usize,
+    /// Why a file service is over, while requests are unanswered.
+    over: Option<CloseReason>,
+    status: u8,
+}
+
+impl Agent {
+    /// A session that waits for its first frame.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            link: Link::new(config),
+            state: State::Start,
+            config: None,
+            deaf: false,
+            hang_up: None,
+            hanging_up: false,
+            unanswered: 0,
+            over: None,
+            status: 0,
+        }
+    }
+
+    /// What an agent process exits with: 127 when it was refused its purpose, else 0.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        self.status
+    }
+
+    /// Counters of the session.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.link.stats()
+    }
+
+    // What the host reports.
+
+    /// The command runs, under this process number.
+    pub fn started(&mut self, pid: u32) {
+        self.log(LogRecord::new(Level::TRACE, "child started").with("pid", pid));
+    }
+
+    /// The command could not be prepared: an exit frame with code 127 and this text.
+    pub fn build_failed(&mut self, text: &str) {
+        self.log(LogRecord::new(Level::ERROR, "build command failed").with("error", text));
+        self.status = 127;
+        self.exit(127, text);
+    }
+
+    /// The command could not be started: an exit frame with code 127 and this text.
+    pub fn start_failed(&mut self, text: &str) {
+        self.log(LogRecord::new(Level::INFO, "start command failed").with("error", text));
+        self.exit(127, text);
+    }
+
+    /// The command has ended with this exit code, 128+n for signal n. The exit frame follows once
+    /// every output is finished.
+    pub fn exited(&mut self, code: i64) {
+        if self.state == State::Running {
+            self.log(LogRecord::new(Level::DEBUG, "child exited").with("code", code));
+            self.state = State::ChildDone { code };
+            self.exit_when_drained();
+        }
+    }
+
+    /// A signal could not be delivered.
+    pub fn signal_failed(&mut self, signal: i32, text: &str) {
+        let record = LogRecord::new(Level::WARN, "failed to send signal to child group");
+        self.log(record.with("signal", signal).with("error", text));
+    }
+
+    /// Offers output of the command; it is queued, not copied.
+    pub fn write(&mut self, stream: u32, data: &Bytes) -> Write {
+        self.link.outbox.write(stream, data)
+    }
+
+    /// An output of the command has ended.
+    pub fn finish(&mut self, stream: u32) {
+        self.link.outbox.finish(stream);
+        self.exit_when_drained();
+    }
+
+    /// Takes up to `max` bytes for a stream of the command.
+    ///
+    /// Reading may let the session take in more of what has arrived, and so raise events.
+    pub fn read(&mut self, stream: u32, max: usize) -> Read {
+        let read = self.link.inbox.read(stream, max);
+        if matches!(read, Read::Data(_)) {
+            self.pump();
+        }
+        match read {
+            Read::Empty if self.link.closed.is_some() => Read::Lost,
+            read => read,
+        }
+    }
+
+    /// The command no longer reads this stream: what comes for it is dropped.
+    pub fn forget(&mut self, stream: u32) {
+        self.link.inbox.forget(stream);
+        self.pump();
+    }
+
+    /// Answers a PATH query. What no receiver could take is left out, and a log record says so.
+    pub fn paths(&mut self, mut entries: Vec<PathEntry>) {
+        if self.state != State::Listing {
+            return;
+        }
+        let limits = &self.link.config.limits;
+        let (mut size, found) = (0_usize, entries.len());
+        let fits = |entry: &&PathEntry| {
+            size += entry.name.len() + entry.path.len() + ENTRY;
+            size < limits.frame.saturating_sub(ENTRY)
+        };
+        let fitting = entries.iter().take(limits.elements).take_while(fits).count();
+        entries.truncate(fitting);
+        if fitting < found {
+            let record = LogRecord::new(Level::WARN, "path enumeration cut short");
+            self.log(record.with("found", found).with("sent", fitting));
+        }
+        self.log(LogRecord::new(Level::TRACE, "path enumeration complete").with("count", fitting));
+        let entries = Some(entries).filter(|entries| !entries.is_empty());
+        // Held to the limits above.
+        let _ = self.link.outbox.control(&Frame::path_info(PathInfo { entries }));
+        self.close(CloseReason::Local);
+    }
+
+    /// Answers a file request.
+    pub fn respond(&mut self, response: FileResponse) {
+        const EOVERFLOW: u32 = 75;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        let id = response.id;
+        let most = self.link.config.limits.frame;
+        let failure = match encode(&Frame::file_response(response)) {
+            Ok(segment) if segment.len() <= most => {
+                self.link.outbox.push(segment);
+                None
+            }
+            Ok(segment) => {
+                Some(format!("an answer of {} bytes; a frame takes at most {most}", segment.len()))
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(message) = failure {
+            let failure = FileResponse { id, errno: EOVERFLOW, message, ..FileResponse::default() };
+            // Without a list it encodes.
+            let _ = self.link.outbox.control(&Frame::file_response(failure));
+        }
+        if self.deaf {
+            self.close_when_answered();
+        } else {
+            self.pump();
+        }
+    }
+
+    /// Sends a log record, if its level is wanted; a long one is cut.
+    pub fn log(&mut self, mut record: LogRecord) {
+        if record.level >= self.link.config.log_level && self.state != State::Over {
+            record.truncate(self.link.config.limits.log_record);
+            // Cut to the limit, it encodes.
+            let _ = self.link.outbox.control(&Frame::log(record));
+        }
+    }
+
+    /// Ends the session in order: what is queued is still sent. A running command is the host's
+    /// to end.
+    pub fn end(&mut self) {
+        self.close(CloseReason::Local);
+    }
+
+    /// Hangs a running command up at once, and kills it after the grace time: the agent itself is
+    /// asked to end. Without a command the session is closed.
+    pub fn hang_up(&mut self, now: Instant) {
+        self.link.now = now;
+        if matches!(self.state, State::Running | State::ChildDone { .. }) {
+            self.deaf = true;
+            for stream in self.link.inbox.end_all() {
+                self.link.tell(AgentEvent::Readable(stream));
+            }
+            self.hanging_up = true;
+            self.hang_up = Some(HangUp { at: now, signal: SIGHUP });
+            self.handle_timeout(now);
+        } else {
+            self.close(CloseReason::Local);
+        }
+    }
+
+    // What the wire brings.
+
+    /// The input has ended, though not all of it may have been looked at.
+    fn after_input(&mut self) {
+        self.pump();
+        self.caller_gone();
+        self.exit_when_drained();
+        self.close_when_input_ended();
+    }
+
+    /// Tells the host to try outputs again that were refused: there is room, or never will be.
+    fn tell_writers(&mut self) {
+        if self.link.closed.is_none() {
+            for stream in self.link.outbox.writable() {
+                self.link.tell(AgentEvent::Writable(stream));
+            }
+        }
+    }
+}
+
+impl Machine for Agent {
+    type Input = Bytes;
+    type Output = Segment;
+    type Event = AgentEvent;
+
+    fn handle_input(&mut self, now: Instant, input: Bytes) {
+        if self.deaf {
+            self.link.now = now;
+        } else {
+            self.link.input(now, input);
+            self.pump();
+        }
+    }
+
+    fn handle_eof(&mut self, now: Instant) {
+        self.link.end_input(now, None);
+        self.after_input();
+    }
+
+    /// Either direction failing means that the caller is gone.
+    fn handle_failure(&mut self, now: Instant, direction: crate::Direction, os_error: Option<i32>) {
+        self.link.end_input(now, Some(CloseReason::Transport { os_error }));
+        if direction == crate::Direction::Write {
+            self.link.mute();
+            self.tell_writers();
+        }
+        self.after_input();
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.link.now = now;
+        let Some(due) = self.hang_up.filter(|due| due.at <= now) else { return };
+        self.link.tell(AgentEvent::Signal(due.signal));
+        let grace = match self.link.config.lost_input {
+            LostInput::HangUp { grace } => grace,
+            LostInput::EndStreams | LostInput::Ignore => KILL_AFTER,
+        };
+        self.hang_up =
+            (due.signal == SIGHUP).then_some(HangUp { at: now + grace, signal: SIGKILL });
+    }
+
+    fn wants_input(&self) -> bool {
+        self.link.is_open() && (self.deaf || self.link.wants_input() && !self.is_busy())
+    }
+
+    fn poll_transmit(&mut self, _now: Instant) -> Option<Segment> {
+        let segment = self.link.transmit()?;
+        self.tell_writers();
+        self.pump();
+        Some(segment)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.hang_up.map(|due| due.at)
+    }
+
+    fn poll_event(&mut self) -> Option<AgentEvent> {
+        if !self.link.has_events() {
+            self.pump();
+        }
+        self.link.pop_event()
+    }
+
+    fn closed(&self) -> Option<&CloseReason> {
+        self.link.closed.as_ref()
+    }
+}
