@@ -55,6 +55,17 @@ pub enum LostInput {
     Ignore,
 }
 
+/// Which signal numbers an agent hands to its host (section 15).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignalNumbers {
+    /// 0 to 64; anything else is answered with a log record and not delivered.
+    #[default]
+    Known,
+    /// Any, as in the original: the host's system refuses what it does not know.
+    Any,
+}
+
 /// Whether an agent's log record of a command shows its arguments (hazard H24).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,6 +96,8 @@ pub struct Config {
     pub late_handle: LateHandle,
     /// End of an agent's input before its command has ended.
     pub lost_input: LostInput,
+    /// Signals that an agent's host is asked to deliver.
+    pub signal_numbers: SignalNumbers,
     /// Arguments in an agent's log records.
     pub log_arguments: LogArguments,
     /// How long a local side waits for an agent's first frame. `None`, the default: for ever.
@@ -102,6 +115,7 @@ impl Default for Config {
             late_data: LateData::default(),
             late_handle: LateHandle::default(),
             lost_input: LostInput::HangUp { grace: Duration::from_secs(5) },
+            signal_numbers: SignalNumbers::default(),
             log_arguments: LogArguments::default(),
             answer_timeout: None,
             log_level: super::Level::TRACE.0,
@@ -119,6 +133,7 @@ impl Config {
             late_data: LateData::Deliver,
             late_handle: LateHandle::Leak,
             lost_input: LostInput::Ignore,
+            signal_numbers: SignalNumbers::Any,
             ..Self::default()
         }
     }

@@ -26,7 +26,9 @@ mod violation;
 mod wire;
 
 pub use agent::{Agent, AgentEvent};
-pub use config::{Acceptance, Config, LateData, LateHandle, LogArguments, LostInput};
+pub use config::{
+    Acceptance, Config, LateData, LateHandle, LogArguments, LostInput, SignalNumbers,
+};
 pub use decoder::{Decoder, Item};
 pub use encode::{EncodeError, data_segment, encode};
 pub use escape::{Escaped, escape};

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Agent, AgentEvent, HangUp, SIGHUP, State};
-use crate::agentproto::config::{LogArguments, LostInput};
+use crate::agentproto::config::{LogArguments, LostInput, SignalNumbers};
 use crate::agentproto::frame::{ExecRequest, Frame, FrameType, LogRecord};
 use crate::agentproto::link::Next;
 use crate::agentproto::local::descriptors_fit;
@@ -121,23 +121,21 @@ impl Agent {
                     self.link.tell(AgentEvent::Readable(frame.stream));
                 }
             }
-            FrameType::SIGNAL => match i32::try_from(frame.signal) {
-                Ok(signal @ 0..=64) => {
-                    let record = LogRecord::new(Level::TRACE, "forwarding signal to child");
-                    self.log(record.with("signal", signal));
-                    self.link.tell(AgentEvent::Signal(signal));
-                }
-                _ => {
-                    let record =
-                        LogRecord::new(Level::WARN, "failed to send signal to child group");
-                    self.log(
-                        record.with("signal", frame.signal).with("error", "no such signal number"),
-                    );
-                }
-            },
+            FrameType::SIGNAL => self.signal(frame.signal),
             FrameType::EXIT => self.lost(),
             _ => self.link.stats.frames_dropped += 1,
         }
+    }
+
+    fn signal(&mut self, number: i64) {
+        let known = (0..=64).contains(&number);
+        if !known && self.link.config.signal_numbers == SignalNumbers::Known {
+            return self.signal_failed(number, "no such signal number");
+        }
+        let record = LogRecord::new(Level::TRACE, "forwarding signal to child");
+        self.log(record.with("signal", number));
+        // What does not fit is no signal on any system.
+        self.link.tell(AgentEvent::Signal(i32::try_from(number).unwrap_or(i32::MAX)));
     }
 
     fn file_frame(&mut self, frame: Frame) {

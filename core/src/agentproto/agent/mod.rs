@@ -33,7 +33,7 @@ pub enum AgentEvent {
     PathQuery(PathQuery),
     /// Perform this operation, then call [`Agent::respond`]; in any order.
     FileRequest(FileRequest),
-    /// Send this signal (0 to 64) to the command's process group.
+    /// Send this signal (0 to 64, unless the settings let any pass) to the command's process group.
     Signal(i32),
     /// This stream has bytes for the command, or has ended: read it until it is empty.
     Readable(u32),
@@ -172,7 +172,8 @@ impl Agent {
     }
 
     /// A signal could not be delivered.
-    pub fn signal_failed(&mut self, signal: i32, text: &str) {
+    pub fn signal_failed(&mut self, signal: impl Into<i64>, text: &str) {
+        let signal = signal.into();
         let record = LogRecord::new(Level::WARN, "failed to send signal to child group");
         self.log(record.with("signal", signal).with("error", text));
     }
