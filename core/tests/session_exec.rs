@@ -269,7 +269,7 @@ fn a_session_takes_no_second_purpose_and_no_call_before_its_first() {
     assert_eq!(local.closed(), None);
     local.exec(now, with_fds(&many[..64]), None).unwrap();
     assert_eq!(local.exec(now, exec("/bin/x"), None), Err(Misuse::AlreadyStarted));
-    assert_eq!(local.query_paths(now, PathQuery::default()), Err(Misuse::AlreadyStarted));
+    assert_eq!(local.query_paths(now, PathQuery::default(), None), Err(Misuse::AlreadyStarted));
     assert_eq!(local.request(Default::default()), Err(Misuse::AlreadyStarted));
     assert_eq!(local.write(1, &Bytes::from_static(b"x")), Write::Unknown);
     assert_eq!(local.read(0, 9), Read::Unknown);

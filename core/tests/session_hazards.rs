@@ -169,7 +169,7 @@ fn an_answer_that_never_comes_ends_at_the_deadline() {
     let mut config = Config::default();
     config.answer_timeout = Some(Duration::from_secs(10));
     let mut paths = Local::new(config.clone());
-    paths.query_paths(at(0), PathQuery::default()).unwrap();
+    paths.query_paths(at(0), PathQuery::default(), None).unwrap();
     for mut local in [running_local(config, exec("/bin/x")), paths] {
         assert_eq!(local.poll_timeout(), Some(at(10_000)));
         local.handle_timeout(at(9_999));
@@ -241,7 +241,7 @@ fn an_agent_that_lists_programs_leaves_by_itself() {
     assert_eq!(kinds, [7, 7, 10]);
 
     let mut local = Local::new(Config::default());
-    local.query_paths(START, PathQuery::default()).unwrap();
+    local.query_paths(START, PathQuery::default(), None).unwrap();
     feed(&mut local, &[data(1, b"x"), Frame::exit(1, "")]);
     assert_eq!((news(&mut local), local.stats().frames_dropped), (vec![], 2));
     feed(&mut local, &frames);
@@ -254,7 +254,7 @@ fn an_agent_that_lists_programs_leaves_by_itself() {
 fn a_path_query_ends_with_a_result_a_failure_or_a_loss() {
     let asked = || {
         let mut local = Local::new(Config::default());
-        local.query_paths(START, PathQuery::default()).unwrap();
+        local.query_paths(START, PathQuery::default(), None).unwrap();
         local
     };
     for empty in [None, Some(PathInfo { entries: None })] {

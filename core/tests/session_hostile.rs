@@ -17,7 +17,7 @@ use trunkline_core::{CloseReason, Machine};
 /// Every kind of session that can be attacked from the agent's side.
 fn locals() -> [Local; 3] {
     let mut paths = Local::new(Config::default());
-    paths.query_paths(START, PathQuery::default()).unwrap();
+    paths.query_paths(START, PathQuery::default(), None).unwrap();
     let mut files = Local::new(Config::default());
     files.request(FileRequest::default()).unwrap();
     [running_local(Config::default(), exec("/bin/x")), paths, files]

@@ -74,7 +74,7 @@ pub fn paths<I: Io + 'static, S: Sleep + 'static>(
     clock: Clock,
 ) -> Result<(Session, impl Future<Output = ()> + Send + use<I, S>), Misuse> {
     let mut machine = Local::new(config);
-    machine.query_paths(clock.now(), query)?;
+    machine.query_paths(clock.now(), query, None)?;
     Ok(start(machine, io, sleep, clock))
 }
 

@@ -132,11 +132,7 @@ impl Session {
             FrameType::PATH_QUERY => {
                 let query = *frame.path_query.clone().ok_or_else(unknown)?;
                 let config = self.config.take();
-                match config {
-                    Some(config) => self.local.query_paths_with(NOW, query, config),
-                    None => self.local.query_paths(NOW, query),
-                }
-                .map_err(refused)?;
+                self.local.query_paths(NOW, query, config).map_err(refused)?;
             }
             FrameType::DATA => {
                 let data = frame.data.clone().into_bytes();

@@ -166,22 +166,18 @@ impl Local {
 
     /// Lists the programs in the agent's PATH, or in the directories given.
     ///
+    /// A configuration goes in front when given; it has no effect on a query.
+    ///
     /// # Errors
     ///
     /// [`Misuse`] when the session has started or ended, or no agent could take the request.
-    pub fn query_paths(&mut self, now: Instant, query: PathQuery) -> Result<(), Misuse> {
-        self.start(now, Mode::Paths, None, &Frame::path_query(query))
-    }
-
-    /// The same with a configuration in front, which the agent reads and ignores.
-    #[doc(hidden)]
-    pub fn query_paths_with(
+    pub fn query_paths(
         &mut self,
         now: Instant,
         query: PathQuery,
-        config: AgentConfig,
+        config: Option<AgentConfig>,
     ) -> Result<(), Misuse> {
-        self.start(now, Mode::Paths, Some(config), &Frame::path_query(query))
+        self.start(now, Mode::Paths, config, &Frame::path_query(query))
     }
 
     fn start(
