@@ -25,18 +25,13 @@ link or the agent was lost; 2 for bad usage; 1 for bad input to decode and encod
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a command on an agent.
     #[cfg(unix)]
     Exec(Exec),
-    /// List the programs in an agent's PATH.
     #[cfg(unix)]
     Paths(Paths),
-    /// Be an agent, on stdin and stdout.
     #[cfg(unix)]
     Agent(Agent),
-    /// Print the frames of a byte stream, one JSON object a line.
     Decode(Decode),
-    /// Turn JSON frames into their canonical bytes.
     Encode(Encode),
     /// Print a completion script for a shell.
     Completions {
@@ -52,8 +47,9 @@ pub(crate) enum Command {
 #[cfg(unix)]
 pub(crate) struct Via {
     /// Shell command line whose stdin and stdout lead to an agent, such as 'ssh host trunkline
-    /// agent' or 'docker exec -i box trunkline agent'. Without it an agent is started here.
-    #[arg(long, value_name = "LINE", env = "TRUNKLINE_VIA")]
+    /// agent' or 'docker exec -i box trunkline agent'. Without it the environment variable
+    /// TRUNKLINE_VIA names the line; where that is empty too, an agent is started here.
+    #[arg(long, value_name = "LINE")]
     pub(crate) via: Option<OsString>,
     /// Give up when the agent says nothing at all for so many seconds after the start; 0 waits for
     /// ever.

@@ -122,41 +122,54 @@ pub(crate) fn encode(args: &Encode) -> Outcome {
     let Wire::Agentproto = args.wire;
     let input = BufReader::new(open(args.file.as_deref())?);
     let mut out = BufWriter::new(io::stdout().lock());
-    for (index, value) in
-        serde_json::Deserializer::from_reader(input).into_iter::<Value>().enumerate()
-    {
-        let bad =
-            |error: &dyn std::fmt::Display| Failure::input(format!("frame {}: {error}", index + 1));
-        let value = value.map_err(|error| bad(&error));
-        let frame = value.and_then(|value| {
-            frame_of(value).transpose().map(|frame| frame.map_err(|error| bad(&error))).transpose()
-        });
-        let bytes = frame.and_then(|frame| {
-            frame.map(|frame| frame.to_bytes().map_err(|error| bad(&error))).transpose()
-        });
-        match bytes {
-            Ok(Some(bytes)) => {
-                if let Err(error) = out.write_all(&bytes) {
-                    return written(error);
-                }
-            }
-            Ok(None) => {}
-            Err(failure) => {
-                let _ = out.flush();
-                return Err(failure);
-            }
+    let values = serde_json::Deserializer::from_reader(input).into_iter::<Value>();
+    for (index, value) in values.enumerate() {
+        let bytes = value.map_err(|error| error.to_string()).and_then(encode_one);
+        let written = match bytes {
+            // Somebody may be typing: what is entered is sent.
+            Ok(bytes) => out.write_all(&bytes).and_then(|()| out.flush()),
+            Err(error) => return Err(Failure::input(format!("frame {}: {error}", index + 1))),
+        };
+        if let Err(error) = written {
+            return self::written(error);
         }
     }
-    out.flush().map_or_else(written, |()| Ok(ExitCode::SUCCESS))
+    Ok(ExitCode::SUCCESS)
 }
 
-/// The frame in what decode prints, or the value itself; nothing in decode's last line.
-fn frame_of(mut value: Value) -> Result<Option<Frame>, serde_json::Error> {
-    if value.get("end").is_some() {
-        return Ok(None);
+/// The bytes of a frame, bare or as decode prints it; none for decode's last line.
+fn encode_one(mut value: Value) -> Result<Vec<u8>, String> {
+    const END: [&str; 5] = ["end", "error", "kind", "left", "offset"];
+    const LINE: [&str; 3] = ["frame", "length", "offset"];
+    let only = |keys: &[&str]| {
+        value.as_object().is_some_and(|map| map.keys().all(|key| keys.contains(&key.as_str())))
+    };
+    if value.get("end").is_some() && only(&END) {
+        return Ok(Vec::new());
     }
-    let frame = value.get_mut("frame").map(Value::take).unwrap_or(value);
-    serde_json::from_value(frame).map(Some)
+    let value =
+        if value.get("frame").is_some() && only(&LINE) { value["frame"].take() } else { value };
+    let frame: Frame = serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
+    let again = serde_json::to_value(&frame).map_err(|error| error.to_string())?;
+    check_maps(&again, &value)?;
+    frame.to_bytes().map_err(|error| error.to_string())
+}
+
+/// Refuses a list where a message belongs, which the reader takes for its fields in order.
+fn check_maps(meant: &Value, given: &Value) -> Result<(), String> {
+    match (meant, given) {
+        (Value::Object(meant), Value::Object(given)) => meant
+            .iter()
+            // The one place where a list is meant: pieces of a byte string.
+            .filter(|(key, _)| key.as_str() != "d")
+            .filter_map(|(key, meant)| given.get(key).map(|given| (meant, given)))
+            .try_for_each(|(meant, given)| check_maps(meant, given)),
+        (Value::Object(_), _) => Err(format!("expected an object, found {given}")),
+        (Value::Array(meant), Value::Array(given)) => {
+            meant.iter().zip(given).try_for_each(|(meant, given)| check_maps(meant, given))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn open(file: Option<&Path>) -> Result<Box<dyn Read>, Failure> {

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use trunkline_core::agentproto::{AgentConfig, ExecRequest};
 
+use trunkline_host::envfilter::PatternLimits;
+
 use crate::args::Exec;
 use crate::report::{Failure, say};
 
@@ -18,6 +20,9 @@ pub(crate) fn request(args: &Exec) -> Result<(ExecRequest, Option<AgentConfig>),
             if index == 0 { "the command".into() } else { format!("argument {index}") }
         })?);
     }
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(Failure::usage("the command is empty"));
+    }
     let mut request =
         ExecRequest { cwd: args.cwd.clone().unwrap_or_default(), ..ExecRequest::default() };
     request.fds = args.fd.clone();
@@ -25,18 +30,23 @@ pub(crate) fn request(args: &Exec) -> Result<(ExecRequest, Option<AgentConfig>),
     if args.env_only {
         request.env = Some(args.env.clone());
     } else if !args.env_keep.is_empty() || !args.env_remove.is_empty() {
-        request.env = Some(own_environment(&args.env));
-        config = Some(AgentConfig {
-            env_keep: Some(args.env_keep.clone()),
-            env_remove: Some(args.env_remove.clone()),
-        });
+        // Names with a colon cannot stand in the list of names that pass.
+        let mut keep = args.env_keep.clone();
+        keep.extend(
+            args.env
+                .iter()
+                .map(|entry| name_of(entry))
+                .filter(|name| name.contains(':'))
+                .map(glob_of),
+        );
+        let patterns =
+            AgentConfig { env_keep: Some(keep), env_remove: Some(args.env_remove.clone()) };
+        request.env = Some(own_environment(&args.env, &patterns));
+        config = Some(patterns);
     } else if !args.env.is_empty() {
         argv = through_env(&args.env, argv);
     }
     request.path = argv.first().cloned().unwrap_or_default();
-    if request.path.is_empty() {
-        return Err(Failure::usage("the command is empty"));
-    }
     request.argv = Some(argv);
     Ok((request, config))
 }
@@ -59,20 +69,37 @@ fn through_env(env: &[String], argv: Vec<String>) -> Vec<String> {
     words
 }
 
+fn name_of(entry: &str) -> &str {
+    entry.split('=').next().unwrap_or_default()
+}
+
+/// A pattern that matches this name alone.
+fn glob_of(name: &str) -> String {
+    name.chars().flat_map(|c| ['\\', c]).collect()
+}
+
+/// Whether the agent would let a variable of this name through.
+fn passes(name: &str, patterns: &AgentConfig) -> bool {
+    let entry = [format!("{name}=")];
+    !trunkline_host::envfilter::filter(Some(&entry), patterns, PatternLimits::default()).is_empty()
+}
+
 /// This process's environment with `added` on top, and those names marked to pass.
-fn own_environment(added: &[String]) -> Vec<String> {
-    let name_of = |entry: &str| entry.split('=').next().unwrap_or_default().to_string();
-    let names: Vec<String> = added.iter().map(|entry| name_of(entry)).collect();
+fn own_environment(added: &[String], patterns: &AgentConfig) -> Vec<String> {
+    let names: Vec<&str> = added.iter().map(|entry| name_of(entry)).collect();
     let mut env = Vec::new();
-    if !names.is_empty() {
-        env.push(format!("{CHANGED}={}", names.join(":")));
+    let listed: Vec<&str> = names.iter().copied().filter(|name| !name.contains(':')).collect();
+    if !listed.is_empty() {
+        env.push(format!("{CHANGED}={}", listed.join(":")));
     }
     for (name, value) in std::env::vars_os() {
         match (name.to_str(), value.to_str()) {
-            (Some(name), Some(value)) if !names.iter().any(|added| added == name) => {
+            (Some(name), Some(value)) if !names.contains(&name) => {
                 env.push(format!("{name}={value}"));
             }
             (Some(_), Some(_)) => {}
+            // What the patterns drop anyway is nothing to be told about.
+            _ if !passes(&name.to_string_lossy(), patterns) => {}
             _ => say(format_args!("leaving out the environment variable {name:?}: not UTF-8")),
         }
     }

@@ -15,6 +15,8 @@ mod paths;
 mod report;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod streams;
 
 use std::process::ExitCode;
 

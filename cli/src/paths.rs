@@ -8,13 +8,22 @@ use trunkline_tokio::{PathEntry, PathQuery};
 
 use crate::args;
 use crate::report::{Failure, Outcome};
+use crate::signals::Signals;
 
 /// Lists the programs of an agent.
 pub(crate) async fn run(args: args::Paths) -> Outcome {
     let query = PathQuery { paths: args.dirs };
-    let entries = crate::exec::agent(&args.via)?
-        .paths(query)
-        .await
+    let mut signals =
+        Signals::new().map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
+    let agent = crate::exec::agent(&args.via)?;
+    let entries = tokio::select! {
+        entries = agent.paths(query) => entries,
+        signal = signals.ending() => {
+            // Dropping the query has ended what led to the agent.
+            return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(crate::report::LOST)));
+        }
+    };
+    let entries = entries
         .map_err(|error| Failure::local(format!("cannot list the agent's programs: {error}")))?;
     match print(&entries, args.json) {
         // Whoever read the list has seen enough.

@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use trunkline_host::signal_number;
+use trunkline_host::{ignores_signal, signal_number};
 
 /// Two Ctrl-C within this time mean: give up.
 const IMPATIENCE: Duration = Duration::from_secs(1);
@@ -31,7 +31,8 @@ impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
         let mut signals = Vec::new();
         for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"] {
-            if let Some(number) = signal_number(name) {
+            // What this process was told to ignore (`nohup`) is not for the command either.
+            if let Some(number) = signal_number(name).filter(|number| !ignores_signal(*number)) {
                 signals.push((number, signal(SignalKind::from_raw(number))?));
             }
         }
@@ -42,17 +43,32 @@ impl Signals {
         })
     }
 
-    /// The next one. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Wish {
-        let number = std::future::poll_fn(|cx| {
+    /// The next one that ends a program which does not handle it. Cancel safe.
+    pub(crate) async fn ending(&mut self) -> i32 {
+        loop {
+            let number = self.any().await;
+            if ["INT", "TERM", "HUP", "QUIT"].iter().any(|name| signal_number(name) == Some(number))
+            {
+                return number;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> i32 {
+        std::future::poll_fn(|cx| {
             for (number, signal) in &mut self.signals {
                 if signal.poll_recv(cx).is_ready() {
                     return Poll::Ready(*number);
                 }
             }
             Poll::Pending
-        });
-        let number = number.await;
+        })
+        .await
+    }
+
+    /// The next one. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Wish {
+        let number = self.any().await;
         if number == self.interrupt {
             let now = Instant::now();
             let last = self.last_interrupt.replace(now);
@@ -64,17 +80,26 @@ impl Signals {
     }
 }
 
-/// Ready when this process is asked to end; interrupts from the terminal are ignored meanwhile,
+/// Ready, with the signal, when this process is asked to end; interrupts from the terminal are ignored meanwhile,
 /// because they are for whoever sits there.
-pub(crate) fn asked_to_end() -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+pub(crate) fn asked_to_end() -> io::Result<impl Future<Output = i32> + Send + 'static> {
+    let kinds = [SignalKind::terminate(), SignalKind::hangup()];
+    let mut ends = Vec::new();
+    for kind in kinds {
+        ends.push((kind.as_raw_value(), signal(kind)?));
+    }
     let ignored = [signal(SignalKind::interrupt())?, signal(SignalKind::quit())?];
     Ok(async move {
-        std::future::poll_fn(|cx| {
-            let asked = ends.iter_mut().any(|end| end.poll_recv(cx).is_ready());
-            if asked { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        let number = std::future::poll_fn(|cx| {
+            for (number, end) in &mut ends {
+                if end.poll_recv(cx).is_ready() {
+                    return Poll::Ready(*number);
+                }
+            }
+            Poll::Pending
+        });
+        let number = number.await;
         drop(ignored);
+        number
     })
 }

@@ -52,7 +52,7 @@ pub struct Serve<I, R, S> {
     options: ServeOptions,
     command: Option<Command<R>>,
     scan: Option<Told<Found>>,
-    stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    stop: Option<Pin<Box<dyn Future<Output = i32> + Send>>>,
     buffer: Vec<u8>,
     drain_until: Option<Instant>,
 }
@@ -82,8 +82,9 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
         }
     }
 
-    /// Hangs the command up when `stop` is ready: a signal to the agent itself, most often.
-    pub fn stop_when(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+    /// Sends the command the signal that `stop` gives, when it is ready, and kills it after the grace
+    /// time: the agent itself is asked to end, most often by that very signal.
+    pub fn stop_when(mut self, stop: impl Future<Output = i32> + Send + 'static) -> Self {
         self.stop = Some(Box::pin(stop));
         self
     }
@@ -93,9 +94,9 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
         if self.agent.poll_timeout().is_some_and(|at| at <= now) {
             self.agent.handle_timeout(now);
         }
-        if self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
+        if let Some(Poll::Ready(signal)) = self.stop.as_mut().map(|stop| stop.as_mut().poll(cx)) {
             self.stop = None;
-            self.agent.hang_up(now);
+            self.agent.hang_up(now, signal);
         }
         let mut moved = self.events();
         moved |= self.host(cx);
@@ -117,7 +118,7 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
             due = Some(until);
         } else if self.agent.wants_input() {
             moved |= self.read(cx, now);
-        } else if self.command.is_some() {
+        } else if self.command.is_some() && !self.link.read_over() {
             // Unread input stops the link; its end would not be seen behind it (hazard H8).
             if self.link.peer_gone() {
                 self.agent.handle_failure(now, Direction::Read, None);

@@ -7,7 +7,7 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use trunkline_core::agentproto::{PathEntry, Stats};
+use trunkline_core::agentproto::{FirstBytes, PathEntry, Stats};
 use trunkline_core::{ExitStatus, Instant};
 
 use crate::via::Launched;
@@ -181,6 +181,12 @@ impl<R: Runtime> Exec<R> {
     /// Ends the session now; what was not sent is discarded. The agent hangs the command up.
     pub fn abort(&self) {
         self.running.session.abort();
+    }
+
+    /// The first bytes that came from the agent's side, which tell what is there when it is no agent.
+    #[must_use]
+    pub fn began_with(&self) -> FirstBytes {
+        self.running.session.began_with()
     }
 
     /// Counters of the session.

@@ -50,8 +50,8 @@ pub struct FdIo<R>(Kind<R>);
 enum Kind<R> {
     /// A pipe or terminal whose O_NONBLOCK is ours.
     Pollable(R),
-    /// A socket, possibly shared with others.
-    Socket(R),
+    /// A socket. Only one that nobody shares is shut down when it is closed.
+    Socket { fd: R, shared: bool },
     /// A file, or something else that blocks.
     #[cfg(feature = "host")]
     Thread(ThreadIo),
@@ -78,7 +78,7 @@ impl<R: Readiness> FdIo<R> {
     ///
     /// When the reactor refuses it.
     pub fn socket(fd: OwnedFd) -> io::Result<Self> {
-        R::register(fd).map(|fd| Self(Kind::Socket(fd)))
+        R::register(fd).map(|fd| Self(Kind::Socket { fd, shared: false }))
     }
 
     /// A descriptor of this process's own, such as its stdin, without touching flags that others
@@ -109,7 +109,7 @@ impl<R: Readiness> FdIo<R> {
         enlarge_pipe(fd);
         match detach(fd, access)? {
             Detached::Pollable(fd) => Self::pollable(fd),
-            Detached::Socket(fd) => Self::socket(fd),
+            Detached::Socket(fd) => Ok(Self(Kind::Socket { fd: R::register(fd)?, shared: true })),
             Detached::Blocking(fd) if access == Access::Read => {
                 Ok(Self(Kind::Thread(ThreadIo::reader(fd))))
             }
@@ -145,7 +145,7 @@ impl<R: Readiness> Io for FdIo<R> {
             Kind::Pollable(fd) => {
                 fd.poll_read_with(cx, |fd| Ok(rustix::io::read(fd, spare_capacity(buf))?))
             }
-            Kind::Socket(fd) => fd.poll_read_with(cx, |fd| {
+            Kind::Socket { fd, .. } => fd.poll_read_with(cx, |fd| {
                 let (count, _) = rustix::net::recv(fd, spare_capacity(buf), RecvFlags::DONTWAIT)?;
                 Ok(count)
             }),
@@ -164,7 +164,7 @@ impl<R: Readiness> Io for FdIo<R> {
     ) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Kind::Pollable(fd) => fd.poll_write_with(cx, |fd| Ok(rustix::io::writev(fd, bufs)?)),
-            Kind::Socket(fd) => fd.poll_write_with(cx, |fd| {
+            Kind::Socket { fd, .. } => fd.poll_write_with(cx, |fd| {
                 let flags = SendFlags::DONTWAIT | no_signal();
                 Ok(rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags)?)
             }),
@@ -188,7 +188,7 @@ impl<R: Readiness> Io for FdIo<R> {
     #[cfg_attr(not(feature = "host"), allow(unused_variables))]
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
-            Kind::Socket(fd) => {
+            Kind::Socket { fd, shared: false } => {
                 Poll::Ready(match rustix::net::shutdown(fd.fd(), Shutdown::Write) {
                     // The peer was faster.
                     Ok(()) | Err(rustix::io::Errno::NOTCONN) => Ok(()),
@@ -210,7 +210,7 @@ impl<R: Readiness> Io for FdIo<R> {
 
     fn peer_gone(&self) -> bool {
         match &self.0 {
-            Kind::Pollable(fd) | Kind::Socket(fd) => hung_up(fd.fd()),
+            Kind::Pollable(fd) | Kind::Socket { fd, .. } => hung_up(fd.fd()),
             _ => false,
         }
     }
@@ -240,7 +240,7 @@ impl<R> fmt::Debug for FdIo<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Kind::Pollable(_) => "FdIo(pollable)",
-            Kind::Socket(_) => "FdIo(socket)",
+            Kind::Socket { .. } => "FdIo(socket)",
             #[cfg(feature = "host")]
             Kind::Thread(_) => "FdIo(thread)",
             #[cfg(feature = "host")]

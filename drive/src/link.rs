@@ -117,10 +117,18 @@ impl<I: Io> Link<I> {
         }
     }
 
-    /// Whether the peer is gone, though something may be left to read.
+    /// Whether the peer is gone, though something may be left to read; told once.
     #[cfg(all(unix, feature = "host"))]
-    pub(crate) fn peer_gone(&self) -> bool {
-        self.io.peer_gone()
+    pub(crate) fn peer_gone(&mut self) -> bool {
+        let gone = !self.read_over && self.io.peer_gone();
+        self.read_over |= gone;
+        gone
+    }
+
+    /// Whether nothing more will be read.
+    #[cfg(all(unix, feature = "host"))]
+    pub(crate) const fn read_over(&self) -> bool {
+        self.read_over
     }
 
     /// Shuts the writing half down; what goes wrong now harms nobody.

@@ -12,15 +12,20 @@ use crate::{Io, StreamReader, StreamWriter};
 ///
 /// Says how many bytes that were. Dropping the future ends the input behind what was taken.
 ///
+/// It also ends, in order, when the command takes no more input or the session is over.
+///
 /// # Errors
 ///
-/// What reading said, or what writing said: the command closed its input, or the session is over.
+/// What reading said: the rest of the input never reached the command.
 pub async fn pump_in<I: Io>(mut from: I, mut to: StreamWriter) -> io::Result<u64> {
     let mut total = 0;
     let mut buffer = Vec::new();
     while let Some(mut bytes) = poll_fn(|cx| read_some(&mut from, cx, &mut buffer)).await? {
         while !bytes.is_empty() {
-            total += poll_fn(|cx| to.poll_write_bytes(cx, &mut bytes)).await? as u64;
+            match poll_fn(|cx| to.poll_write_bytes(cx, &mut bytes)).await {
+                Ok(count) => total += count as u64,
+                Err(_) => return Ok(total),
+            }
         }
     }
     to.finish();

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use trunkline_core::agentproto::{
-    AgentConfig, Config, ExecRequest, Level, Local, LocalEvent, LogRecord, Misuse, PathEntry,
-    PathQuery, Read, Stats, Write, escape,
+    AgentConfig, Config, ExecRequest, FirstBytes, Level, Local, LocalEvent, LogRecord, Misuse,
+    PathEntry, PathQuery, Read, Stats, Write, escape,
 };
 use trunkline_core::{CloseReason, ExitStatus};
 
@@ -223,6 +223,12 @@ impl Session {
     /// Ends the session now; what was not sent is discarded. The agent hangs the command up.
     pub fn abort(&self) {
         self.0.0.command(|state| state.machine.abort());
+    }
+
+    /// The first bytes that came from the agent's side, which tell what is there when it is no agent.
+    #[must_use]
+    pub fn began_with(&self) -> FirstBytes {
+        self.0.0.look(|state| state.machine.began_with())
     }
 
     /// Counters of the session.

@@ -26,24 +26,31 @@ pub struct Launched {
 
 /// One shell command line as a command, for [`launch`].
 ///
-/// SIGINT and SIGQUIT are ignored below it: Ctrl-C on a terminal goes to the whole foreground group,
-/// and is the remote command's business, not that of what leads there.
+/// A plain line takes the shell's place (`exec`), so that no shell stands between this process and
+/// what leads to the agent.
 #[must_use]
 pub fn shell(line: &OsStr) -> Command {
-    // A plain command line takes the shell's place; anything else needs the shell to stay.
-    let plain = line.to_str().is_some_and(|line| {
-        let word = |c: char| c.is_ascii_alphanumeric() || " _./:@%+,=-".contains(c);
-        let first = line.split_whitespace().next().unwrap_or_default();
-        !first.is_empty() && !first.contains('=') && line.chars().all(word)
-    });
-    let mut script = OsString::from("trap '' INT QUIT\n");
-    if plain {
+    let mut script = OsString::new();
+    if line.to_str().is_some_and(is_plain) {
         script.push("exec ");
     }
     script.push(line);
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(script);
     command
+}
+
+/// Words that only a shell knows, or that a shell knows better.
+const SHELL_WORDS: &str = ". : [ alias bg break builtin case cd command continue echo eval exec exit export \
+    false fg for function getopts hash if jobs kill let local printf pwd read readonly return select \
+    set shift source test time times trap true type typeset ulimit umask unalias unset until wait while";
+
+/// Whether a line is a program and its arguments, without anything that a shell would act on.
+fn is_plain(line: &str) -> bool {
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let word = |c: char| c.is_ascii_alphanumeric() || " _./:@%+,=-".contains(c);
+    let known = SHELL_WORDS.split_whitespace().any(|known| known == first);
+    !first.is_empty() && !known && !first.contains('=') && line.chars().all(word)
 }
 
 /// The two pipes of a process as one transport.
@@ -78,14 +85,14 @@ impl Launched {
         self.exit.poll(cx).map(|exit| exit.code)
     }
 
-    /// Asks the process to end (SIGTERM); no error when it has.
+    /// Asks the process and what it started to end (SIGTERM); no error when they have.
     pub fn terminate(&self) {
-        let _ = self.signaller.send(SIGTERM);
+        let _ = self.signaller.send_to_tree(SIGTERM);
     }
 
-    /// Ends the process (SIGKILL); no error when it has ended.
+    /// Ends the process and what it started (SIGKILL); no error when they have ended.
     pub fn kill(&self) {
-        let _ = self.signaller.send(SIGKILL);
+        let _ = self.signaller.send_to_tree(SIGKILL);
     }
 }
 

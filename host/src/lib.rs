@@ -30,3 +30,12 @@ mod sys;
 
 pub use errno::{errno_text, error_text};
 pub use signals::{signal_name, signal_number};
+
+/// Whether this process ignores a signal: asked early, what it was started to ignore (`nohup`).
+///
+/// False where the system does not tell.
+#[cfg(unix)]
+#[must_use]
+pub fn ignores_signal(number: i32) -> bool {
+    sys::is_ignored(number) == Some(true)
+}

@@ -7,6 +7,7 @@ mod child;
 mod environment;
 mod lookup;
 mod spawn;
+mod tree;
 
 use std::error::Error;
 use std::ffi::OsStr;

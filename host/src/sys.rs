@@ -91,8 +91,21 @@ pub(crate) fn restore_child_signal() {
     }
 }
 
+/// Makes the child of `command` ignore SIGINT and SIGQUIT, which it keeps through its `exec`.
+pub(crate) fn ignore_interrupts(command: &mut Command) {
+    let ignore = || {
+        for number in [Signal::INT, Signal::QUIT].map(Signal::as_raw) {
+            // SAFETY: ignoring is valid for both signals.
+            unsafe { signal(number, SIG_IGN) };
+        }
+        Ok(())
+    };
+    // SAFETY: `signal` is async-signal-safe, and nothing else is done in the child.
+    unsafe { command.pre_exec(ignore) };
+}
+
 /// `None` where it cannot be told. Async-signal-safe.
-fn is_ignored(signal: c_int) -> Option<bool> {
+pub(crate) fn is_ignored(signal: c_int) -> Option<bool> {
     if !HANDLER_FIRST {
         return None;
     }

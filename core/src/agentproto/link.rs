@@ -8,7 +8,7 @@ use super::decoder::Decoder;
 use super::frame::Frame;
 use super::inbox::{Inbox, Taken};
 use super::outbox::Outbox;
-use super::violation::Violation;
+use super::violation::{FirstBytes, Violation};
 use crate::{CloseReason, Instant};
 
 /// Counters of a session, readable at any time.
@@ -59,6 +59,7 @@ pub(super) struct Link<E> {
     events: VecDeque<E>,
     /// Memory that the events waiting take, and those taken since there last were none.
     events_cost: usize,
+    pub(super) first: FirstBytes,
     pub(super) closed: Option<CloseReason>,
     pub(super) now: Instant,
     pub(super) stats: Stats,
@@ -79,6 +80,7 @@ impl<E> Link<E> {
             config,
             events: VecDeque::new(),
             events_cost: 0,
+            first: FirstBytes::of(&[]),
             closed: None,
             now: Instant::ORIGIN,
             stats: Stats::default(),
@@ -93,6 +95,7 @@ impl<E> Link<E> {
         self.now = now;
         self.inbox.compact();
         if self.closed.is_none() && self.ended.is_none() {
+            self.first.extend(&bytes);
             self.decoder.push(bytes);
             self.drained = false;
         }

@@ -14,6 +14,7 @@ use super::frame::{AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEn
 use super::inbox::Read;
 use super::link::{Link, Next, Stats};
 use super::outbox::Write;
+use super::violation::FirstBytes;
 use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
 
 /// What a [`Local`] tells its user.
@@ -320,6 +321,12 @@ impl Local {
     pub fn abort(&mut self) {
         self.link.outbox.clear();
         self.end(CloseReason::Local);
+    }
+
+    /// The first bytes that came, frames or not: what is there when it is no agent.
+    #[must_use]
+    pub const fn began_with(&self) -> FirstBytes {
+        self.link.first
     }
 
     /// Counters of the session.

@@ -115,6 +115,7 @@ impl fmt::Display for Violation {
             Self::NotAFrame { first } => {
                 write!(f, "not an agentproto frame, it begins with \"{first}\"")
             }
+            Self::Type { key: "", found, .. } => write!(f, "not a frame but {found}"),
             Self::Type { message, key, found } => {
                 write!(f, "{message}.{key} has the wrong type: {found}")
             }
@@ -189,11 +190,23 @@ impl FirstBytes {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let mut first = Self { bytes: [0; Self::MOST], len: 0 };
-        for (to, from) in first.bytes.iter_mut().zip(bytes) {
-            *to = *from;
-            first.len += 1;
-        }
+        first.extend(bytes);
         first
+    }
+
+    /// Keeps more bytes, as far as there is room.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            let Some(to) = self.bytes.get_mut(usize::from(self.len)) else { return };
+            *to = *byte;
+            self.len += 1;
+        }
+    }
+
+    /// Whether no byte was kept.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The bytes kept.

@@ -14,6 +14,9 @@ use std::os::fd::AsFd as _;
 
 /// Starts a command with pipes on its stdin and stdout; stderr and process group stay the caller's.
 ///
+/// SIGINT and SIGQUIT are ignored in it from the first moment on: Ctrl-C on a terminal goes to the
+/// whole foreground group, and is the remote command's business, not that of what leads there.
+///
 /// The ends kept here are non-blocking and close-on-exec; on Linux the pipes hold up to 1 MiB, as
 /// far as the system allows. What the command already says about stdin and stdout is overridden.
 ///
@@ -23,6 +26,7 @@ use std::os::fd::AsFd as _;
 pub fn attach(mut command: Command) -> io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     sys::restore_child_signal();
+    sys::ignore_interrupts(&mut command);
     let mut spawned = command.spawn()?;
     let pid = Pid::from_child(&spawned);
     let (stdin, stdout) =

@@ -292,6 +292,28 @@ impl Signaller {
     }
 }
 
+impl Signaller {
+    /// Sends `signal` to the process and to everything below it, whatever group it is in.
+    ///
+    /// Meant for what leads to an agent; where the system does not tell who descends from whom, only
+    /// the process itself is reached.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), for the process itself.
+    pub fn send_to_tree(&self, signal: i32) -> io::Result<()> {
+        let pid = self.shared.pid.as_raw_nonzero().get();
+        {
+            let state = self.shared.lock();
+            if state.reaped {
+                return Err(gone());
+            }
+            super::tree::signal_descendants(pid.unsigned_abs(), signal);
+        }
+        self.send(signal)
+    }
+}
+
 impl fmt::Debug for Signaller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signaller")

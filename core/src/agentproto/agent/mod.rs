@@ -270,15 +270,23 @@ impl Agent {
         }
     }
 
+    /// Time from a hang-up to the kill.
+    const fn grace(&self) -> Duration {
+        match self.link.config.lost_input {
+            LostInput::HangUp { grace } => grace,
+            LostInput::EndStreams | LostInput::Ignore => KILL_AFTER,
+        }
+    }
+
     /// Ends the session in order: what is queued is still sent. A running command is the host's
     /// to end.
     pub fn end(&mut self) {
         self.close(CloseReason::Local);
     }
 
-    /// Hangs a running command up at once, and kills it after the grace time: the agent itself is
-    /// asked to end. Without a command the session is closed.
-    pub fn hang_up(&mut self, now: Instant) {
+    /// Sends a running command this signal at once, and kills it after the grace time: the agent
+    /// itself is asked to end. Without a command the session is closed.
+    pub fn hang_up(&mut self, now: Instant, signal: i32) {
         self.link.now = now;
         if matches!(self.state, State::Running | State::ChildDone { .. }) {
             self.deaf = true;
@@ -286,8 +294,9 @@ impl Agent {
                 self.link.tell(AgentEvent::Readable(stream));
             }
             self.hanging_up = true;
-            self.hang_up = Some(HangUp { at: now, signal: SIGHUP });
-            self.handle_timeout(now);
+            self.link.tell(AgentEvent::Signal(signal));
+            let grace = self.grace();
+            self.hang_up = Some(HangUp { at: now + grace, signal: SIGKILL });
         } else {
             self.close(CloseReason::Local);
         }
@@ -346,10 +355,7 @@ impl Machine for Agent {
         self.link.now = now;
         let Some(due) = self.hang_up.filter(|due| due.at <= now) else { return };
         self.link.tell(AgentEvent::Signal(due.signal));
-        let grace = match self.link.config.lost_input {
-            LostInput::HangUp { grace } => grace,
-            LostInput::EndStreams | LostInput::Ignore => KILL_AFTER,
-        };
+        let grace = self.grace();
         self.hang_up =
             (due.signal == SIGHUP).then_some(HangUp { at: now + grace, signal: SIGKILL });
     }

@@ -1,0 +1,63 @@
+//! What a process has started, and what that has started.
+
+use std::fs;
+
+use crate::sys;
+
+/// The most descendants that are looked for: a tree that grows as fast as it is walked must end.
+const MOST: usize = 10_000;
+
+/// Sends a signal to everything below a process, as far as the system tells what that is (Linux).
+///
+/// Meant for a shell that leads to an agent: ending the shell alone would leave what it runs. A
+/// process that leaves the tree meanwhile is missed; nothing outside the tree is reached unless its
+/// number was given away between the look and the signal.
+pub(crate) fn signal_descendants(pid: u32, signal: i32) {
+    for descendant in descendants(pid) {
+        if let Ok(number) = i32::try_from(descendant) {
+            let _ = sys::kill_process(number, signal);
+        }
+    }
+}
+
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut looked = 0;
+    found.extend(children(pid));
+    while let Some(next) = found.get(looked).copied().filter(|_| found.len() < MOST) {
+        looked += 1;
+        found.extend(children(next));
+    }
+    found
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let lists = threads.flatten().map(|thread| fs::read_to_string(thread.path().join("children")));
+    let numbers = |list: String| {
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
+    };
+    lists.flatten().flat_map(numbers).collect()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn all_that_a_shell_started_is_reached() {
+        let script = "sleep 1000 & (sleep 1000 & echo; wait)";
+        let mut shell =
+            Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let below = descendants(shell.id());
+        assert!(below.len() >= 3, "{below:?}");
+        signal_descendants(shell.id(), 9);
+        let _ = shell.kill();
+        shell.wait().unwrap();
+        assert!(descendants(shell.id()).is_empty());
+    }
+}
