@@ -160,6 +160,12 @@ impl Scanner {
             // All that the initial byte tells is checked at once, so that the verdict is the same
             // however the head is cut.
             self.check_top(initial, rest)?;
+            if let Some(Open::Chunks(major)) = self.innermost()
+                && initial != 0xff
+                && initial >> 5 != major
+            {
+                return Err(Violation::Malformed(Malformed::ChunkType));
+            }
             if self.seen + wanted > self.max_bytes {
                 return Err(Violation::FrameSize { limit: self.max_bytes });
             }
@@ -180,6 +186,12 @@ impl Scanner {
         Ok((used, self.item(initial, partial.get(1..wanted).unwrap_or_default(), used)?))
     }
 
+    /// What the next item stands in, if in anything.
+    fn innermost(&self) -> Option<Open> {
+        let last = self.open.checked_sub(1)?;
+        self.levels.get(last).map(|level| level.open)
+    }
+
     /// Refuses at its first byte what cannot be a message (R2, H20).
     fn check_top(&self, initial: u8, rest: &[u8]) -> Result<(), Violation> {
         if self.top == Top::Any || self.open > 0 || self.after_tag {
@@ -196,8 +208,7 @@ impl Scanner {
     /// item ended with it.
     fn item(&mut self, initial: u8, extra: &[u8], fresh: usize) -> Result<bool, Violation> {
         let head = Head::new(initial, extra).map_err(Violation::Malformed)?;
-        let top =
-            self.open.checked_sub(1).and_then(|last| self.levels.get(last)).map(|level| level.open);
+        let top = self.innermost();
         if head.is_break() {
             return match top {
                 Some(Open::Chunks(_) | Open::Array(_)) if !self.after_tag => self.close(),
@@ -205,13 +216,8 @@ impl Scanner {
                 _ => Err(Violation::Malformed(Malformed::Break)),
             };
         }
-        if let Some(Open::Chunks(major)) = top {
-            if head.major != major {
-                return Err(Violation::Malformed(Malformed::ChunkType));
-            }
-            if head.is_indefinite() {
-                return Err(Violation::Malformed(Malformed::ChunkIndefinite));
-            }
+        if matches!(top, Some(Open::Chunks(_))) && head.is_indefinite() {
+            return Err(Violation::Malformed(Malformed::ChunkIndefinite));
         }
         match head.major {
             2 | 3 if head.is_indefinite() => self.open(Open::Chunks(head.major), self.depth),
