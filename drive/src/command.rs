@@ -21,7 +21,6 @@ const REAP: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Running<S> {
     session: Session,
-    launched: Option<Launched>,
     sleep: S,
     clock: Clock,
     /// When the patience with the process ends, and how often it has ended.
@@ -31,13 +30,14 @@ pub(crate) struct Running<S> {
 }
 
 impl<S: Sleep> Running<S> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         session: Session,
         launched: Option<Launched>,
         sleep: S,
         clock: Clock,
     ) -> Self {
-        Self { session, launched, sleep, clock, patience: None, code: None }
+        session.keep(launched);
+        Self { session, sleep, clock, patience: None, code: None }
     }
 
     async fn wait(&mut self) -> ExitStatus {
@@ -58,11 +58,12 @@ impl<S: Sleep> Running<S> {
 
     /// Ready once the process that led to the agent has ended. It has reason to: its input is over.
     fn poll_agent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(launched) = &mut self.launched else { return Poll::Ready(()) };
+        let mut held = self.session.launched();
         loop {
+            let Some(launched) = held.as_mut() else { return Poll::Ready(()) };
             if let Poll::Ready(code) = launched.poll_exit(cx) {
                 self.code = Some(code);
-                self.launched = None;
+                *held = None;
                 return Poll::Ready(());
             }
             let now = self.clock.now();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use trunkline_core::{CloseReason, ExitStatus};
 
 use crate::driver::Driver;
 use crate::shared::{After, Shared, Waiters};
+use crate::via::Launched;
 use crate::{Clock, Io, SessionError, Sleep};
 
 /// What to run, and how the session behaves.
@@ -85,7 +86,8 @@ fn start<I: Io, S: Sleep>(
     clock: Clock,
 ) -> (Session, Driver<Local, LocalWaiters, I, S>) {
     let shared = Shared::new(machine, LocalWaiters::default());
-    let session = Session(Arc::new(Alive(Arc::clone(&shared))));
+    let alive = Alive { shared: Arc::clone(&shared), launched: Mutex::new(None) };
+    let session = Session(Arc::new(alive));
     (session, Driver::new(shared, io, sleep, clock))
 }
 
@@ -93,7 +95,7 @@ fn start<I: Io, S: Sleep>(
 #[derive(Debug, Default)]
 pub(crate) struct LocalWaiters {
     streams: BTreeMap<u32, StreamWakers>,
-    wait: Vec<Waker>,
+    wait: Option<Waker>,
     exited: Option<(i64, String)>,
     paths: Option<Result<Vec<PathEntry>, String>>,
 }
@@ -103,15 +105,6 @@ pub(crate) struct LocalWaiters {
 struct StreamWakers {
     read: Option<Waker>,
     write: Option<Waker>,
-}
-
-impl LocalWaiters {
-    /// Handles are clones: several may wait for the end.
-    fn wait_for_end(&mut self, cx: &Context<'_>) {
-        if !self.wait.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.wait.push(cx.waker().clone());
-        }
-    }
 }
 
 impl Waiters<LocalEvent> for LocalWaiters {
@@ -126,12 +119,12 @@ impl Waiters<LocalEvent> for LocalWaiters {
             LocalEvent::Log(record) => after.logs.push(record),
             LocalEvent::Exited { code, text } => {
                 self.exited = Some((code, text));
-                after.wake.append(&mut self.wait);
+                after.wake(self.wait.take());
             }
             LocalEvent::Paths(entries) => self.paths = Some(Ok(entries)),
             LocalEvent::QueryFailed(text) => self.paths = Some(Err(text)),
             LocalEvent::Closed(_) => {
-                after.wake.append(&mut self.wait);
+                after.wake(self.wait.take());
                 for wakers in self.streams.values_mut() {
                     after.wake(wakers.read.take());
                     after.wake(wakers.write.take());
@@ -144,13 +137,16 @@ impl Waiters<LocalEvent> for LocalWaiters {
 
 type SharedLocal = Shared<Local, LocalWaiters>;
 
-/// Ends the session when the last handle goes.
+/// Ends the session when the last handle goes, and the process that led to the agent with it.
 #[derive(Debug)]
-struct Alive(Arc<SharedLocal>);
+struct Alive {
+    shared: Arc<SharedLocal>,
+    launched: Mutex<Option<Launched>>,
+}
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.command(|state| state.machine.abort());
+        self.shared.command(|state| state.machine.abort());
     }
 }
 
@@ -158,11 +154,21 @@ impl Drop for Alive {
 ///
 /// The session lives as long as any of its handles: this one, or one of its streams. When the last
 /// is dropped before the end, the session ends: the agent sees its input end, and hangs the command
-/// up. Cloning gives another handle to the same session.
-#[derive(Clone, Debug)]
+/// up. One task at a time waits for the end, and one for each direction of each stream.
+#[derive(Debug)]
 pub struct Session(Arc<Alive>);
 
 impl Session {
+    /// Keeps the process that leads to the agent for as long as the session lives.
+    pub(crate) fn keep(&self, launched: Option<Launched>) {
+        *self.launched() = launched;
+    }
+
+    /// The process that leads to the agent, unless it has ended.
+    pub(crate) fn launched(&self) -> MutexGuard<'_, Option<Launched>> {
+        self.0.launched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The reading half of an output of the command: 1, 2 or an extra descriptor.
     #[must_use]
     pub fn reader(&self, stream: u32) -> StreamReader {
@@ -182,21 +188,21 @@ impl Session {
     /// When the command has ended, or 64 signals wait to be sent.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         self.0
-            .0
+            .shared
             .command(|state| state.machine.signal(signal))
             .map_err(|misuse| SessionError::Misuse(misuse).into())
     }
 
     /// Ready once the command has ended or was lost. May be asked again; it says the same.
     pub fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<ExitStatus> {
-        self.0.0.look(|state| {
+        self.0.shared.look(|state| {
             if let Some((code, text)) = state.waiters.exited.clone() {
                 return Poll::Ready(ExitStatus::Exited { code, text, clean: true });
             }
             match state.machine_closed() {
                 Some(reason) => Poll::Ready(ExitStatus::Lost(reason)),
                 None => {
-                    state.waiters.wait_for_end(cx);
+                    state.waiters.wait = Some(cx.waker().clone());
                     Poll::Pending
                 }
             }
@@ -209,12 +215,12 @@ impl Session {
     ///
     /// What the agent said it failed with, or why it was lost.
     pub fn poll_paths(&self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<PathEntry>>> {
-        self.0.0.look(|state| match (state.waiters.paths.take(), state.machine_closed()) {
+        self.0.shared.look(|state| match (state.waiters.paths.take(), state.machine_closed()) {
             (Some(Ok(entries)), _) => Poll::Ready(Ok(entries)),
             (Some(Err(text)), _) => Poll::Ready(Err(SessionError::Refused(text).into())),
             (None, Some(reason)) => Poll::Ready(Err(SessionError::Lost(reason).into())),
             (None, None) => {
-                state.waiters.wait_for_end(cx);
+                state.waiters.wait = Some(cx.waker().clone());
                 Poll::Pending
             }
         })
@@ -222,19 +228,19 @@ impl Session {
 
     /// Ends the session now; what was not sent is discarded. The agent hangs the command up.
     pub fn abort(&self) {
-        self.0.0.command(|state| state.machine.abort());
+        self.0.shared.command(|state| state.machine.abort());
     }
 
     /// The first bytes that came from the agent's side, which tell what is there when it is no agent.
     #[must_use]
     pub fn began_with(&self) -> FirstBytes {
-        self.0.0.look(|state| state.machine.began_with())
+        self.0.shared.look(|state| state.machine.began_with())
     }
 
     /// Counters of the session.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.0.look(|state| state.machine.stats())
+        self.0.shared.look(|state| state.machine.stats())
     }
 }
 
@@ -270,7 +276,7 @@ impl StreamReader {
         if !self.rest.is_empty() {
             return Poll::Ready(Ok(Some(std::mem::take(&mut self.rest))));
         }
-        self.alive.0.command_if(|state| {
+        self.alive.shared.command_if(|state| {
             // Only a reader that makes room matters to the driver.
             let held = !trunkline_core::Machine::wants_input(&state.machine);
             match state.machine.read(self.stream, usize::MAX) {
@@ -319,7 +325,7 @@ impl StreamReader {
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
-        self.alive.0.command(|state| state.machine.forget(self.stream));
+        self.alive.shared.command(|state| state.machine.forget(self.stream));
     }
 }
 
@@ -346,7 +352,7 @@ impl StreamWriter {
         cx: &mut Context<'_>,
         data: &mut Bytes,
     ) -> Poll<io::Result<usize>> {
-        self.alive.0.command_if(|state| match state.machine.write(self.stream, data) {
+        self.alive.shared.command_if(|state| match state.machine.write(self.stream, data) {
             Write::Accepted(count) => {
                 bytes::Buf::advance(data, count);
                 (Poll::Ready(Ok(count)), true)
@@ -357,8 +363,11 @@ impl StreamWriter {
                 (Poll::Pending, false)
             }
             _ => {
-                let error = match state.machine_closed() {
-                    Some(_) => state.lost(),
+                let lost =
+                    state.machine_closed().or_else(|| state.machine.sending_failed().cloned());
+                let error = match lost {
+                    Some(reason) => SessionError::Lost(reason).into(),
+                    // The stream was ended by its writer.
                     None => io::ErrorKind::BrokenPipe.into(),
                 };
                 (Poll::Ready(Err(error)), false)
@@ -376,14 +385,14 @@ impl StreamWriter {
             return Poll::Ready(Ok(0));
         }
         // No more is copied than there is room for; a byte, to be told to wait, when there is none.
-        let room = self.alive.0.look(|state| state.machine.write_room(self.stream)).max(1);
+        let room = self.alive.shared.look(|state| state.machine.write_room(self.stream)).max(1);
         let mut data = Bytes::copy_from_slice(buf.get(..room).unwrap_or(buf));
         self.poll_write_bytes(cx, &mut data)
     }
 
     /// Ends the stream behind what was written; later writes fail.
     pub fn finish(&mut self) {
-        self.alive.0.command(|state| state.machine.finish(self.stream));
+        self.alive.shared.command(|state| state.machine.finish(self.stream));
     }
 }
 

@@ -133,8 +133,9 @@ impl Inbox {
             return Read::Unknown;
         };
         if let Some(bytes) = found.queue.pop(max) {
+            let emptied = found.queue.is_empty();
             self.budget.release(bytes.len());
-            self.unstall();
+            self.unstall(emptied);
             return Read::Data(bytes);
         }
         found.announced = false;
@@ -147,7 +148,7 @@ impl Inbox {
         found.forgotten = true;
         let dropped = found.queue.clear();
         self.budget.release(dropped);
-        self.unstall();
+        self.unstall(true);
         dropped
     }
 
@@ -161,15 +162,18 @@ impl Inbox {
     }
 
     /// Lets reading go on once what was full is half empty: not at the first byte, so that a slow
-    /// reader does not make the link start and stop for every one of its reads.
-    fn unstall(&mut self) {
+    /// reader does not make the link start and stop for every one of its reads. A reader that has
+    /// emptied its stream does not wait for those who do not read, as long as there is room.
+    fn unstall(&mut self, emptied: bool) {
         let over = match self.stall {
             None => return,
             Some(Stall::Stream(stream)) => {
                 let held = self.streams.get(&stream).map_or(0, |found| found.queue.len());
                 held <= self.stream_limit / 2
             }
-            Some(Stall::Session) => self.budget.left() >= self.budget.used(),
+            Some(Stall::Session) => {
+                self.budget.left() >= self.budget.used() || (emptied && !self.budget.is_full())
+            }
         };
         if over {
             self.stall = None;

@@ -67,8 +67,8 @@ pub(super) struct Link<E> {
     ended: Option<CloseReason>,
     /// Everything that arrived has been decoded.
     drained: bool,
-    /// The transport takes nothing more.
-    mute: bool,
+    /// The transport takes nothing more, for this reason.
+    mute: Option<CloseReason>,
 }
 
 impl<E> Link<E> {
@@ -86,7 +86,7 @@ impl<E> Link<E> {
             stats: Stats::default(),
             ended: None,
             drained: true,
-            mute: false,
+            mute: None,
         }
     }
 
@@ -155,7 +155,12 @@ impl<E> Link<E> {
 
     /// Whether the transport takes nothing more.
     pub(super) const fn is_mute(&self) -> bool {
-        self.mute
+        self.mute.is_some()
+    }
+
+    /// Why the transport takes nothing more, if it does not.
+    pub(super) const fn mute_reason(&self) -> Option<&CloseReason> {
+        self.mute.as_ref()
     }
 
     pub(super) fn next(&mut self) -> Next {
@@ -203,14 +208,14 @@ impl<E> Link<E> {
     }
 
     pub(super) fn transmit(&mut self) -> Option<crate::Segment> {
-        let segment = self.outbox.poll().filter(|_| !self.mute)?;
+        let segment = self.outbox.poll().filter(|_| !self.is_mute())?;
         self.stats.frames_sent += 1;
         Some(segment)
     }
 
     /// The transport takes nothing more: what is queued goes nowhere.
-    pub(super) fn mute(&mut self) {
-        self.mute = true;
+    pub(super) fn mute(&mut self, os_error: Option<i32>) {
+        self.mute = Some(CloseReason::Transport { os_error });
         self.outbox.clear();
     }
 

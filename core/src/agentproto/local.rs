@@ -329,6 +329,13 @@ impl Local {
         self.link.first
     }
 
+    /// Why nothing can be sent any more although the session goes on: the transport failed for
+    /// writing.
+    #[must_use]
+    pub const fn sending_failed(&self) -> Option<&CloseReason> {
+        self.link.mute_reason()
+    }
+
     /// Counters of the session.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -476,7 +483,7 @@ impl Machine for Local {
     fn handle_failure(&mut self, now: Instant, direction: crate::Direction, os_error: Option<i32>) {
         match direction {
             crate::Direction::Write => {
-                self.link.mute();
+                self.link.mute(os_error);
                 self.tell_writers();
             }
             crate::Direction::Read => {

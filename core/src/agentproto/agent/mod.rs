@@ -345,7 +345,7 @@ impl Machine for Agent {
     fn handle_failure(&mut self, now: Instant, direction: crate::Direction, os_error: Option<i32>) {
         self.link.end_input(now, Some(CloseReason::Transport { os_error }));
         if direction == crate::Direction::Write {
-            self.link.mute();
+            self.link.mute(os_error);
             self.tell_writers();
         }
         self.after_input();
