@@ -160,6 +160,8 @@ fn a_deadline_does_not_mind_a_clock_that_goes_back_or_ends() {
         agent.handle_timeout(end);
         assert_eq!(news(&mut agent), [AgentEvent::Signal(signal)]);
     }
+    agent.handle_timeout(end);
+    assert!(agent.closed().is_some());
     assert_eq!(agent.poll_timeout(), None);
 }
 
@@ -183,8 +185,9 @@ proptest! {
             prop_assert_eq!(!told.is_empty(), due);
             signals.extend(told);
         }
-        let both = [AgentEvent::Signal(1), AgentEvent::Signal(9)];
-        prop_assert!(both.starts_with(&signals));
+        let reason = CloseReason::Eof { mid_frame: false };
+        let all = [AgentEvent::Signal(1), AgentEvent::Signal(9), AgentEvent::Closed(reason)];
+        prop_assert!(all.starts_with(&signals));
         prop_assert!(!reference || signals.is_empty());
     }
 }

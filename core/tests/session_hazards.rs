@@ -114,6 +114,9 @@ fn a_lost_caller_is_the_end_of_every_stream_and_then_a_hang_up_and_a_kill() {
     assert_eq!(agent.poll_timeout(), Some(at(10_000)));
     agent.handle_timeout(at(10_000));
     assert_eq!(news(&mut agent), [AgentEvent::Signal(9)]);
+    // What no signal reaches does not keep the session for ever.
+    agent.handle_timeout(at(15_000));
+    assert_eq!(agent.closed(), Some(&eof(false)));
     assert_eq!(agent.poll_timeout(), None);
 
     for policy in [LostInput::Ignore, LostInput::EndStreams] {
@@ -314,7 +317,7 @@ fn a_hang_up_that_was_done_is_not_begun_again() {
     agent.handle_timeout(at(10_000));
     assert_eq!(news(&mut agent), [AgentEvent::Signal(1), AgentEvent::Signal(9)]);
     agent.handle_failure(at(11_000), Direction::Write, Some(32));
-    assert_eq!(agent.poll_timeout(), None);
+    assert_eq!(agent.poll_timeout(), Some(at(15_000)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Agent, AgentEvent, HangUp, SIGHUP, State};
+use super::{Agent, AgentEvent, HangUp, State, Step};
 use crate::agentproto::config::{LogArguments, LostInput, SignalNumbers};
 use crate::agentproto::frame::{ExecRequest, Frame, FrameType, LogRecord};
 use crate::agentproto::link::Next;
@@ -206,7 +206,7 @@ impl Agent {
             && running
             && !core::mem::replace(&mut self.hanging_up, true)
         {
-            self.hang_up = Some(HangUp { at: self.link.now + grace, signal: SIGHUP });
+            self.hang_up = Some(HangUp { at: self.link.now + grace, step: Step::HangUp });
         }
     }
 

@@ -68,7 +68,16 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 struct HangUp {
     at: Instant,
-    signal: i32,
+    step: Step,
+}
+
+/// What a hang-up does next.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    HangUp,
+    Kill,
+    /// Waits no longer for the end of the command's outputs.
+    Close,
 }
 
 /// Time from a hang-up that was asked for to the kill, where the settings name none.
@@ -296,7 +305,7 @@ impl Agent {
             self.hanging_up = true;
             self.link.tell(AgentEvent::Signal(signal));
             let grace = self.grace();
-            self.hang_up = Some(HangUp { at: now + grace, signal: SIGKILL });
+            self.hang_up = Some(HangUp { at: now + grace, step: Step::Kill });
         } else {
             self.close(CloseReason::Local);
         }
@@ -354,10 +363,18 @@ impl Machine for Agent {
     fn handle_timeout(&mut self, now: Instant) {
         self.link.now = now;
         let Some(due) = self.hang_up.filter(|due| due.at <= now) else { return };
-        self.link.tell(AgentEvent::Signal(due.signal));
-        let grace = self.grace();
-        self.hang_up =
-            (due.signal == SIGHUP).then_some(HangUp { at: now + grace, signal: SIGKILL });
+        let at = now + self.grace();
+        let (signal, next) = match due.step {
+            Step::HangUp => (SIGHUP, Step::Kill),
+            Step::Kill => (SIGKILL, Step::Close),
+            // What is out of reach of every signal must not keep the session for ever.
+            Step::Close => {
+                let reason = self.link.how_input_ended().cloned().unwrap_or(CloseReason::Local);
+                return self.close(reason);
+            }
+        };
+        self.link.tell(AgentEvent::Signal(signal));
+        self.hang_up = Some(HangUp { at, step: next });
     }
 
     fn wants_input(&self) -> bool {
