@@ -88,10 +88,7 @@ fn finish(exec: &Exec, end: &End) -> Outcome {
             )));
         }
     };
-    match &end.trouble {
-        Some(trouble) => Err(Failure::local(trouble)),
-        None => Ok(ExitCode::from(code)),
-    }
+    Ok(ExitCode::from(if end.trouble { LOST } else { code }))
 }
 
 /// What else is known about an agent that was lost: how its output began when it never was one, and

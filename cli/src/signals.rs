@@ -85,7 +85,8 @@ impl Signals {
 pub(crate) fn asked_to_end() -> io::Result<impl Future<Output = i32> + Send + 'static> {
     let kinds = [SignalKind::terminate(), SignalKind::hangup()];
     let mut ends = Vec::new();
-    for kind in kinds {
+    // What this process was told to ignore (`nohup`) is not for the command either.
+    for kind in kinds.into_iter().filter(|kind| !ignores_signal(kind.as_raw_value())) {
         ends.push((kind.as_raw_value(), signal(kind)?));
     }
     let ignored = [signal(SignalKind::interrupt())?, signal(SignalKind::quit())?];

@@ -17,8 +17,8 @@ use crate::signals::{Signals, Wish};
 
 const SIGPIPE: i32 = 13;
 
-/// How long a command may go on writing to an output that nobody takes any more.
-const DEAF_WRITER: Duration = Duration::from_secs(2);
+/// How often a command is looked at that may write to an output that nobody takes any more.
+const DEAF_WRITER: Duration = Duration::from_secs(1);
 
 /// A pump to the end of a stream; what went wrong at this side's end of it.
 type Pump = JoinHandle<(String, io::Result<u64>)>;
@@ -35,8 +35,8 @@ pub(crate) struct Streams {
 pub(crate) struct End {
     /// How the command ended.
     pub(crate) status: ExitStatus,
-    /// What went wrong at this side meanwhile, so that success would be a lie.
-    pub(crate) trouble: Option<String>,
+    /// Something went wrong at this side meanwhile, and was told: success would be a lie.
+    pub(crate) trouble: bool,
 }
 
 impl Streams {
@@ -102,7 +102,7 @@ impl Streams {
         exec: &mut Exec,
         signals: &mut Signals,
     ) -> Result<End, Failure> {
-        let mut trouble = None;
+        let mut trouble = false;
         let mut deaf: Option<Deaf> = None;
         while !self.outputs.is_empty() {
             tokio::select! {
@@ -110,9 +110,8 @@ impl Streams {
                 (name, result) = first_done(&mut self.inputs), if !self.inputs.is_empty() => {
                     if let Err(error) = result {
                         // The command reads an end that is none: its success would be a lie.
-                        let line = format!("cannot read {name}: {error}");
-                        say(&line);
-                        trouble.get_or_insert(line);
+                        say(format_args!("cannot read {name}: {error}"));
+                        trouble = true;
                     }
                 }
                 (name, result) = first_done(&mut self.outputs) => {
@@ -123,7 +122,8 @@ impl Streams {
                         let _ = exec.signal(SIGPIPE);
                         deaf.get_or_insert_with(|| Deaf::new(exec));
                         if error.kind() != io::ErrorKind::BrokenPipe {
-                            trouble.get_or_insert(format!("cannot write {name}: {error}"));
+                            say(format_args!("cannot write {name}: {error}"));
+                            trouble = true;
                         }
                     }
                 }
@@ -151,11 +151,17 @@ impl Streams {
 struct Deaf {
     dropped: u64,
     at: Instant,
+    /// What was on its way at first says nothing.
+    looked: bool,
 }
 
 impl Deaf {
     fn new(exec: &Exec) -> Self {
-        Self { dropped: exec.stats().frames_dropped, at: Instant::now() + DEAF_WRITER }
+        Self {
+            dropped: exec.stats().frames_dropped,
+            at: Instant::now() + DEAF_WRITER,
+            looked: false,
+        }
     }
 
     /// Ready when it is time to look whether the command still writes.
@@ -170,13 +176,13 @@ impl Deaf {
 fn give_up_on(exec: &Exec, deaf: Option<&mut Deaf>) -> Result<(), Failure> {
     let Some(deaf) = deaf else { return Ok(()) };
     let now = Deaf::new(exec);
-    if now.dropped > deaf.dropped {
+    if deaf.looked && now.dropped > deaf.dropped {
         exec.abort();
         return Err(Failure::local(
             "nobody takes the command's output, and it goes on writing: gave up",
         ));
     }
-    *deaf = now;
+    *deaf = Deaf { looked: true, ..now };
     Ok(())
 }
 

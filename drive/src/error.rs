@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use trunkline_core::CloseReason;
+use trunkline_core::agentproto::FirstBytes;
 
 /// A session that ended before what was asked of it: the source of the handles' `io::Error`s.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,13 @@ use trunkline_core::CloseReason;
 pub enum SessionError {
     /// The session is over, for this reason.
     Lost(CloseReason),
+    /// What came was never an agent, most likely: the session is over before any frame.
+    NoAgent {
+        /// Why it is over.
+        reason: CloseReason,
+        /// How the other side's output began.
+        began: FirstBytes,
+    },
     /// The agent refused, in these words. The text is the peer's: escape it before showing it.
     Refused(String),
     /// The call made no sense in the state the session was in.
@@ -25,6 +33,7 @@ impl SessionError {
             Self::Lost(CloseReason::Violation(_)) => io::ErrorKind::InvalidData,
             Self::Lost(CloseReason::Transport { .. }) => io::ErrorKind::ConnectionReset,
             Self::Lost(_) => io::ErrorKind::ConnectionAborted,
+            Self::NoAgent { .. } => io::ErrorKind::InvalidData,
             Self::Refused(_) => io::ErrorKind::Other,
             Self::Misuse(_) => io::ErrorKind::InvalidInput,
         }
@@ -35,6 +44,13 @@ impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(reason) => reason.fmt(f),
+            // A violation of that kind shows them itself.
+            Self::NoAgent { reason, .. } if reason.to_string().contains("begins with") => {
+                reason.fmt(f)
+            }
+            Self::NoAgent { reason, began } => {
+                write!(f, "{reason}; its output begins with \"{began}\"")
+            }
             Self::Refused(text) => {
                 write!(f, "agent error: {}", trunkline_core::agentproto::escape(text))
             }

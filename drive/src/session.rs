@@ -218,7 +218,15 @@ impl Session {
         self.0.shared.look(|state| match (state.waiters.paths.take(), state.machine_closed()) {
             (Some(Ok(entries)), _) => Poll::Ready(Ok(entries)),
             (Some(Err(text)), _) => Poll::Ready(Err(SessionError::Refused(text).into())),
-            (None, Some(reason)) => Poll::Ready(Err(SessionError::Lost(reason).into())),
+            (None, Some(reason)) => {
+                let began = state.machine.began_with();
+                let answered = state.machine.stats().frames_received > 0 || began.is_empty();
+                let error = match answered {
+                    true => SessionError::Lost(reason),
+                    false => SessionError::NoAgent { reason, began },
+                };
+                Poll::Ready(Err(error.into()))
+            }
             (None, None) => {
                 state.waiters.wait = Some(cx.waker().clone());
                 Poll::Pending

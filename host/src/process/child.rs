@@ -302,15 +302,12 @@ impl Signaller {
     ///
     /// As [`send`](Self::send), for the process itself.
     pub fn send_to_tree(&self, signal: i32) -> io::Result<()> {
-        let pid = self.shared.pid.as_raw_nonzero().get();
-        {
-            let state = self.shared.lock();
-            if state.reaped {
-                return Err(gone());
-            }
-            super::tree::signal_descendants(pid.unsigned_abs(), signal);
-        }
-        self.send(signal)
+        let pid = self.shared.pid.as_raw_nonzero().get().unsigned_abs();
+        let below = super::tree::descendants(pid);
+        // From the top down: a shell must not go on to its next command meanwhile.
+        let sent = self.send(signal);
+        super::tree::signal_all(&below, signal);
+        sent
     }
 }
 

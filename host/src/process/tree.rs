@@ -7,20 +7,19 @@ use crate::sys;
 /// The most descendants that are looked for: a tree that grows as fast as it is walked must end.
 const MOST: usize = 10_000;
 
-/// Sends a signal to everything below a process, as far as the system tells what that is (Linux).
-///
-/// Meant for a shell that leads to an agent: ending the shell alone would leave what it runs. A
-/// process that leaves the tree meanwhile is missed; nothing outside the tree is reached unless its
-/// number was given away between the look and the signal.
-pub(crate) fn signal_descendants(pid: u32, signal: i32) {
-    for descendant in descendants(pid) {
-        if let Ok(number) = i32::try_from(descendant) {
-            let _ = sys::kill_process(number, signal);
-        }
+/// Sends a signal to each of these processes; one that has ended is passed over.
+pub(crate) fn signal_all(pids: &[u32], signal: i32) {
+    for number in pids.iter().filter_map(|pid| i32::try_from(*pid).ok()) {
+        let _ = sys::kill_process(number, signal);
     }
 }
 
-fn descendants(pid: u32) -> Vec<u32> {
+/// Everything below a process, from the top down, as far as the system tells what that is (Linux).
+///
+/// Meant for a shell that leads to an agent: ending the shell alone would leave what it runs. A
+/// process that leaves the tree meanwhile is missed; nothing outside of it is named unless a number
+/// is given away between the look and what is done with it.
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let mut looked = 0;
     found.extend(children(pid));
@@ -55,8 +54,8 @@ mod tests {
         BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let below = descendants(shell.id());
         assert!(below.len() >= 3, "{below:?}");
-        signal_descendants(shell.id(), 9);
         let _ = shell.kill();
+        signal_all(&below, 9);
         shell.wait().unwrap();
         assert!(descendants(shell.id()).is_empty());
     }

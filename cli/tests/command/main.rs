@@ -1,0 +1,25 @@
+//! The command as its users meet it: real processes, real pipes, nothing pretended.
+//!
+//! Everything here starts the built `trunkline`, looks at what comes out of it and at what it leaves
+//! behind. It needs `/proc` and the tools of a plain Linux.
+#![cfg(target_os = "linux")]
+
+mod agent;
+mod background;
+mod codec;
+mod codes;
+mod crafted;
+mod descriptors;
+mod environment;
+mod extras;
+mod job;
+mod lost;
+mod marker;
+mod outputs;
+mod paths;
+mod sessions;
+mod signals;
+mod stdin;
+mod temp;
+mod terminal;
+mod usage;
