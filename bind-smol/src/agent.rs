@@ -21,7 +21,7 @@ pub fn serve<T>(transport: T, options: ServeOptions) -> Serve<TransportIo<T>, Fd
 where
     T: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    Serve::new(options, TransportIo(transport), TimerSleep::default(), clock())
+    Serve::new(options, TransportIo::new(transport), TimerSleep::default(), clock())
 }
 
 /// Serves one session as an agent over this process's stdin and stdout.

@@ -47,7 +47,7 @@ pub fn exec_over<T>(transport: T, options: impl Into<ExecOptions>) -> io::Result
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    trunkline_drive::exec_over(TransportIo(transport), options)
+    trunkline_drive::exec_over(TransportIo::new(transport), options)
 }
 
 /// Lists an agent's programs over a transport of one's own.
@@ -59,5 +59,5 @@ pub async fn paths_over<T>(transport: T, query: PathQuery) -> io::Result<Vec<Pat
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    trunkline_drive::paths_over::<Smol>(TransportIo(transport), query).await
+    trunkline_drive::paths_over::<Smol>(TransportIo::new(transport), query).await
 }

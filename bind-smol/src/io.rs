@@ -3,7 +3,7 @@
 use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use async_io::Timer;
@@ -15,18 +15,32 @@ pub(crate) fn clock() -> Clock {
     Clock::new(Instant::now)
 }
 
+/// Room for one read of a transport.
+const READ: usize = 64 << 10;
+
 /// Any `AsyncRead + AsyncWrite` as a transport.
 #[derive(Debug)]
-pub struct TransportIo<T>(pub T);
+pub struct TransportIo<T> {
+    transport: T,
+    /// These traits read into initialized memory only: this is filled with zeros once, and costs a
+    /// copy of what was read instead of zeros for all that might have been.
+    scratch: Box<[u8]>,
+}
+
+impl<T> TransportIo<T> {
+    /// Wraps a transport.
+    #[must_use]
+    pub fn new(transport: T) -> Self {
+        Self { transport, scratch: vec![0; READ].into() }
+    }
+}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for TransportIo<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        // These traits read into initialized memory only.
-        let begun = buf.len();
-        buf.resize(buf.capacity(), 0);
-        let read = Pin::new(&mut self.0).poll_read(cx, buf.get_mut(begun..).unwrap_or_default());
-        buf.truncate(begun + if let Poll::Ready(Ok(count)) = read { count } else { 0 });
-        read
+        let room = (buf.capacity() - buf.len()).min(READ);
+        let count = ready!(Pin::new(&mut self.transport).poll_read(cx, &mut self.scratch[..room]))?;
+        buf.extend_from_slice(&self.scratch[..count]);
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write(
@@ -34,15 +48,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for TransportIo<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.transport).poll_write_vectored(cx, bufs)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+        Pin::new(&mut self.transport).poll_close(cx)
     }
 }
 

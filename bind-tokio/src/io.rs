@@ -16,7 +16,15 @@ pub(crate) fn clock() -> Clock {
 
 /// Any `AsyncRead + AsyncWrite` as a transport.
 #[derive(Debug)]
-pub struct TransportIo<T>(pub T);
+pub struct TransportIo<T>(T);
+
+impl<T> TransportIo<T> {
+    /// Wraps a transport.
+    #[must_use]
+    pub const fn new(transport: T) -> Self {
+        Self(transport)
+    }
+}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for TransportIo<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {

@@ -28,12 +28,13 @@ pub enum SessionError {
 impl SessionError {
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Lost(CloseReason::Eof { .. }) => io::ErrorKind::UnexpectedEof,
-            Self::Lost(CloseReason::Timeout(_)) => io::ErrorKind::TimedOut,
-            Self::Lost(CloseReason::Violation(_)) => io::ErrorKind::InvalidData,
-            Self::Lost(CloseReason::Transport { .. }) => io::ErrorKind::ConnectionReset,
-            Self::Lost(_) => io::ErrorKind::ConnectionAborted,
-            Self::NoAgent { .. } => io::ErrorKind::InvalidData,
+            Self::Lost(reason) | Self::NoAgent { reason, .. } => match reason {
+                CloseReason::Eof { .. } => io::ErrorKind::UnexpectedEof,
+                CloseReason::Timeout(_) => io::ErrorKind::TimedOut,
+                CloseReason::Violation(_) => io::ErrorKind::InvalidData,
+                CloseReason::Transport { .. } => io::ErrorKind::ConnectionReset,
+                _ => io::ErrorKind::ConnectionAborted,
+            },
             Self::Refused(_) => io::ErrorKind::Other,
             Self::Misuse(_) => io::ErrorKind::InvalidInput,
         }

@@ -17,7 +17,7 @@ const TAG: &str = "TRUNKLINE_CLI_TEST";
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// How long what a process leaves behind may take to go.
-pub(crate) const SOON: Duration = Duration::from_secs(6);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_trunkline");

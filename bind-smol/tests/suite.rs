@@ -1,0 +1,7 @@
+//! The suite of both bindings, over smol.
+#![cfg(all(unix, feature = "host"))]
+
+mod rt;
+
+#[path = "../../bind-tokio/tests/suite/mod.rs"]
+mod cases;

@@ -1,0 +1,176 @@
+//! Tokio, as the suite sees a runtime: the same names as the smol binding's `rt`.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::runtime::Builder;
+
+use crate::cases::wire::Wire;
+
+pub(crate) use trunkline_tokio::{
+    Agent, AgentConfig, CloseReason, Config, Duplex, Exec, ExecOptions, ExecRequest, ExitStatus,
+    Output, PathQuery, Reader, ServeOptions, SessionError, Writer, exec_over, paths_over, serve,
+};
+
+/// The example that serves as an agent's process.
+pub(crate) const AGENT: &str = "agent_tokio";
+
+/// How long one test may take; one that hangs must fail.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+/// Runs a test under every flavour of the runtime.
+pub(crate) fn each(test: impl AsyncFn()) {
+    for flavour in ["current_thread", "multi_thread"] {
+        // Shown when the test fails.
+        eprintln!("under tokio's {flavour}");
+        let mut builder = match flavour {
+            "current_thread" => Builder::new_current_thread(),
+            _ => Builder::new_multi_thread(),
+        };
+        let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            timeout(PATIENCE, test()).await.expect("the test hangs");
+        });
+    }
+}
+
+/// A task; dropping it ends it.
+pub(crate) struct Task<T>(Option<tokio::task::JoinHandle<T>>);
+
+impl<T> Task<T> {
+    /// Lets the task run on.
+    pub(crate) fn detach(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let handle = self.0.as_mut().expect("a task that is not detached");
+        match ready!(Pin::new(handle).poll(cx)) {
+            Ok(value) => Poll::Ready(value),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.0 {
+            handle.abort();
+        }
+    }
+}
+
+/// Starts a task.
+pub(crate) fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Task<T> {
+    Task(Some(tokio::spawn(future)))
+}
+
+pub(crate) async fn sleep(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// What the future gave, unless it took too long.
+pub(crate) async fn timeout<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(time, future).await.ok()
+}
+
+/// Two connected sockets.
+pub(crate) fn socket_pair() -> (tokio::net::UnixStream, tokio::net::UnixStream) {
+    tokio::net::UnixStream::pair().expect("a socket pair")
+}
+
+pub(crate) async fn read_to_end(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).await.map(|_| bytes)
+}
+
+pub(crate) async fn read_exact(
+    reader: &mut (impl AsyncRead + Unpin),
+    count: usize,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    reader.read_exact(&mut bytes).await.map(|_| bytes)
+}
+
+pub(crate) async fn read(
+    reader: &mut (impl AsyncRead + Unpin),
+    buf: &mut [u8],
+) -> io::Result<usize> {
+    reader.read(buf).await
+}
+
+pub(crate) async fn write(writer: &mut (impl AsyncWrite + Unpin), buf: &[u8]) -> io::Result<usize> {
+    writer.write(buf).await
+}
+
+pub(crate) async fn write_all(
+    writer: &mut (impl AsyncWrite + Unpin),
+    buf: &[u8],
+) -> io::Result<()> {
+    writer.write_all(buf).await
+}
+
+pub(crate) async fn flush(writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    writer.flush().await
+}
+
+/// Ends a stream by the runtime's own trait.
+pub(crate) async fn close(writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    writer.shutdown().await
+}
+
+/// One of the suite's own wires as a transport of this runtime.
+#[derive(Debug)]
+pub(crate) struct Over<W>(pub(crate) W);
+
+impl<W: Wire> AsyncRead for Over<W> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let count = ready!(self.0.poll_read(cx, buf.initialize_unfilled()))?;
+        buf.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<W: Wire> AsyncWrite for Over<W> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_close(cx)
+    }
+}

@@ -1,0 +1,24 @@
+//! The suite that runs over both bindings, each of which brings its runtime as `crate::rt`.
+//!
+//! The agent is the real one, served in the test's own process over a wire that the test controls,
+//! and its commands are real processes. Where a test is about what an agent could say and ours never
+//! does, a [`peer`] plays it, frame by frame.
+
+mod bounds;
+mod cancel;
+mod drops;
+mod echo;
+mod exit;
+mod logs;
+mod lost;
+mod many;
+mod paths;
+mod rough;
+mod serving;
+mod signals;
+mod streams;
+mod via;
+
+pub(crate) mod peer;
+pub(crate) mod support;
+pub(crate) mod wire;
