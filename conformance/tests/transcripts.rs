@@ -44,7 +44,7 @@ fn frames_too_many_or_too_few_are_noticed() {
         steps.insert(1, log);
     });
     fails("refused_config_without_payload", |case| {
-        drop(case["steps"].as_array_mut().unwrap().remove(1))
+        drop(case["steps"].as_array_mut().unwrap().remove(1));
     });
 }
 
@@ -72,7 +72,7 @@ fn another_outcome_is_noticed() {
     fails("exec_start_failure", |case| case["expect"]["exit_error"] = json!("no"));
     fails("client_responses_out_of_order", |case| case["expect"]["results"]["1"] = json!("/two"));
     fails("client_responses_out_of_order", |case| {
-        case["expect"]["dropped_responses"] = json!([98])
+        case["expect"]["dropped_responses"] = json!([98]);
     });
     fails("client_cancel_then_late_response", |case| case["expect"]["leaked_handles"] = json!([6]));
     fails("client_path_query_error", |case| case["expect"]["error"] = json!("agent error: other"));

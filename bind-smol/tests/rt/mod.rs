@@ -23,7 +23,12 @@ pub(crate) const AGENT: &str = "agent_smol";
 const PATIENCE: Duration = Duration::from_secs(50);
 
 /// Runs a test under every flavour of the runtime.
-pub(crate) fn each(test: impl AsyncFn()) {
+pub(crate) fn each(test: impl AsyncFn() + Sync) {
+    each_alone(test);
+}
+
+/// The same, for tests of what belongs to the whole process.
+pub(crate) fn each_alone(test: impl AsyncFn()) {
     smol::block_on(async {
         timeout(PATIENCE, test()).await.expect("the test hangs");
     });

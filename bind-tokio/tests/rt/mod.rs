@@ -22,20 +22,34 @@ pub(crate) const AGENT: &str = "agent_tokio";
 /// How long one test may take; one that hangs must fail.
 const PATIENCE: Duration = Duration::from_secs(50);
 
-/// Runs a test under every flavour of the runtime.
-pub(crate) fn each(test: impl AsyncFn()) {
-    for flavour in ["current_thread", "multi_thread"] {
-        // Shown when the test fails.
-        eprintln!("under tokio's {flavour}");
-        let mut builder = match flavour {
-            "current_thread" => Builder::new_current_thread(),
-            _ => Builder::new_multi_thread(),
-        };
-        let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            timeout(PATIENCE, test()).await.expect("the test hangs");
-        });
-    }
+/// Runs a test under every flavour of the runtime, at the same time.
+pub(crate) fn each(test: impl AsyncFn() + Sync) {
+    let other = || under("multi_thread", &test);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        under("current_thread", &test);
+        other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
+/// The same one after the other, for tests of what belongs to the whole process.
+pub(crate) fn each_alone(test: impl AsyncFn()) {
+    under("current_thread", &test);
+    under("multi_thread", &test);
+}
+
+fn under(flavour: &str, test: &impl AsyncFn()) {
+    let mut builder = match flavour {
+        "current_thread" => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let ended = timeout(PATIENCE, test()).await;
+        ended.unwrap_or_else(|| panic!("the test hangs under {flavour}"));
+    });
+    // Shown when the test fails.
+    eprintln!("passed under tokio's {flavour}");
 }
 
 /// A task; dropping it ends it.

@@ -172,7 +172,7 @@ impl Session {
             loop {
                 match self.local.read(stream, usize::MAX) {
                     Read::Data(bytes) => {
-                        self.got.entry(stream).or_default().extend_from_slice(&bytes)
+                        self.got.entry(stream).or_default().extend_from_slice(&bytes);
                     }
                     // After the exit every stream reads as ended, its EOF frame or not.
                     Read::End if self.local.closed().is_none() => {
@@ -188,7 +188,7 @@ impl Session {
                 LocalEvent::Log(_) => self.logs += 1,
                 LocalEvent::Exited { code, text } => self.exit = Some((code, text)),
                 LocalEvent::QueryFailed(text) => {
-                    self.query_error = Some(format!("agent error: {text}"))
+                    self.query_error = Some(format!("agent error: {text}"));
                 }
                 LocalEvent::Response(response) => {
                     self.responses += 1;
