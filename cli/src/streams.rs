@@ -18,7 +18,7 @@ use crate::signals::{Signals, Wish};
 const SIGPIPE: i32 = 13;
 
 /// How often a command is looked at that may write to an output that nobody takes any more.
-const DEAF_WRITER: Duration = Duration::from_secs(1);
+const DEAF_WRITER: Duration = Duration::from_secs(2);
 
 /// A pump to the end of a stream; what went wrong at this side's end of it.
 type Pump = JoinHandle<(String, io::Result<u64>)>;
