@@ -249,7 +249,15 @@ impl<I: Io, R: Readiness, S: Sleep> Future for Serve<I, R, S> {
             match this.round(cx) {
                 Some(true) => {}
                 Some(false) => return Poll::Pending,
-                None => return this.link.poll_close(cx).map(|()| this.agent.status()),
+                None => {
+                    // A transport that cannot be closed is let go at the same deadline.
+                    let until = this.drain_until.unwrap_or(Instant::ORIGIN);
+                    let status = this.agent.status();
+                    if this.link.poll_close(cx).is_ready() || until <= this.clock.now() {
+                        return Poll::Ready(status);
+                    }
+                    return this.sleep.poll_until(cx, this.clock.to_std(until)).map(|()| status);
+                }
             }
         }
         cx.waker().wake_by_ref();

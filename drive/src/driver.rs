@@ -128,7 +128,14 @@ where
             match this.round(cx) {
                 Round::Moved => {}
                 Round::Idle => return Poll::Pending,
-                Round::Over => return this.link.poll_close(cx),
+                Round::Over => {
+                    // A transport that cannot be closed is let go at the same deadline.
+                    let until = this.drain_until.unwrap_or(Instant::ORIGIN);
+                    if this.link.poll_close(cx).is_ready() || until <= this.clock.now() {
+                        return Poll::Ready(());
+                    }
+                    return this.sleep.poll_until(cx, this.clock.to_std(until));
+                }
             }
         }
         cx.waker().wake_by_ref();
