@@ -1,7 +1,7 @@
 //! An agent that a test plays by hand.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 use trunkline_core::agentproto::{Decoder, Frame, FrameType, LogRecord, encode};
@@ -65,11 +65,17 @@ impl Peer {
         self.send_bytes(&bytes_of(frame)).await;
     }
 
-    pub(crate) async fn send_bytes(&mut self, mut bytes: &[u8]) {
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.try_send_bytes(bytes).await.unwrap();
+    }
+
+    /// Fails once the other side has hung up.
+    pub(crate) async fn try_send_bytes(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let count = poll_fn(|cx| self.end.poll_write(cx, &[IoSlice::new(bytes)])).await;
-            bytes = &bytes[count.unwrap()..];
+            let count = poll_fn(|cx| self.end.poll_write(cx, &[IoSlice::new(bytes)])).await?;
+            bytes = &bytes[count..];
         }
+        Ok(())
     }
 
     /// Ends what the agent says; it still listens.
