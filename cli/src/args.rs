@@ -60,7 +60,8 @@ pub(crate) struct Via {
 /// Run a command on an agent.
 ///
 /// stdin, stdout and stderr are the command's, byte for byte. INT, TERM, HUP, QUIT, USR1, USR2 and
-/// WINCH sent here reach the command's process group; a second Ctrl-C within a second gives up.
+/// WINCH sent here reach the command's process group; a second Ctrl-C within a second gives up, and
+/// so does one that asks for the end when no agent has said anything 3 seconds later.
 #[derive(Debug, clap::Args)]
 #[cfg(unix)]
 pub(crate) struct Exec {
@@ -114,6 +115,7 @@ pub(crate) struct Paths {
 /// Be an agent, on stdin and stdout.
 ///
 /// Serves one session and exits: with 0, or with 127 when nothing could be made of its first frame.
+/// Started as root by sudo, it runs the command as the user who called sudo.
 #[derive(Debug, clap::Args)]
 #[cfg(unix)]
 pub(crate) struct Agent {

@@ -17,6 +17,8 @@ mod report;
 mod signals;
 #[cfg(unix)]
 mod streams;
+#[cfg(unix)]
+mod watch;
 
 use std::process::ExitCode;
 

@@ -19,6 +19,11 @@ pub(crate) enum Wish {
     GiveUp,
 }
 
+/// Whether a signal ends a program that does not handle it and may be sent by hand to that end.
+pub(crate) fn ends(number: i32) -> bool {
+    ["INT", "TERM", "HUP", "QUIT"].iter().any(|name| signal_number(name) == Some(number))
+}
+
 /// The signals that are passed on.
 pub(crate) struct Signals {
     signals: Vec<(i32, Signal)>,
@@ -47,8 +52,7 @@ impl Signals {
     pub(crate) async fn ending(&mut self) -> i32 {
         loop {
             let number = self.any().await;
-            if ["INT", "TERM", "HUP", "QUIT"].iter().any(|name| signal_number(name) == Some(number))
-            {
+            if ends(number) {
                 return number;
             }
         }

@@ -5,20 +5,16 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
 use trunkline_drive::{StreamWriter, pump_in, pump_out};
 use trunkline_tokio::{Exec, ExitStatus, FdIo, SessionError};
 
 use crate::report::{Failure, say};
-use crate::signals::{Signals, Wish};
+use crate::signals::Signals;
+use crate::watch::Watch;
 
 const SIGPIPE: i32 = 13;
-
-/// How often a command is looked at that may write to an output that nobody takes any more.
-const DEAF_WRITER: Duration = Duration::from_secs(2);
 
 /// A pump to the end of a stream; what went wrong at this side's end of it.
 type Pump = JoinHandle<(String, io::Result<u64>)>;
@@ -103,10 +99,10 @@ impl Streams {
         signals: &mut Signals,
     ) -> Result<End, Failure> {
         let mut trouble = false;
-        let mut deaf: Option<Deaf> = None;
+        let mut watch = Watch::default();
         while !self.outputs.is_empty() {
             tokio::select! {
-                wish = signals.next() => obey(exec, wish)?,
+                wish = signals.next() => watch.obey(exec, wish)?,
                 (name, result) = first_done(&mut self.inputs), if !self.inputs.is_empty() => {
                     if let Err(error) = result {
                         // The command reads an end that is none: its success would be a lie.
@@ -120,83 +116,26 @@ impl Streams {
                     {
                         // Nobody takes this output: the command is told as a pipe would tell it.
                         let _ = exec.signal(SIGPIPE);
-                        deaf.get_or_insert_with(|| Deaf::new(exec));
+                        watch.output_lost(exec);
                         if error.kind() != io::ErrorKind::BrokenPipe {
                             say(format_args!("cannot write {name}: {error}"));
                             trouble = true;
                         }
                     }
                 }
-                () = Deaf::look(&mut deaf) => give_up_on(exec, deaf.as_mut())?,
+                () = watch.due() => watch.look(exec)?,
             }
         }
         loop {
             let wish = tokio::select! {
                 wish = signals.next() => Some(wish),
-                () = Deaf::look(&mut deaf) => None,
+                () = watch.due() => None,
                 status = exec.wait() => return Ok(End { status, trouble }),
             };
             match wish {
-                Some(wish) => obey(exec, wish)?,
-                None => give_up_on(exec, deaf.as_mut())?,
+                Some(wish) => watch.obey(exec, wish)?,
+                None => watch.look(exec)?,
             }
-        }
-    }
-}
-
-/// A command some of whose output nobody takes.
-///
-/// The wire cannot close an output, and a command that ignores SIGPIPE would write for ever.
-#[derive(Debug)]
-struct Deaf {
-    dropped: u64,
-    at: Instant,
-    /// What was on its way at first says nothing.
-    looked: bool,
-}
-
-impl Deaf {
-    fn new(exec: &Exec) -> Self {
-        Self {
-            dropped: exec.stats().frames_dropped,
-            at: Instant::now() + DEAF_WRITER,
-            looked: false,
-        }
-    }
-
-    /// Ready when it is time to look whether the command still writes.
-    async fn look(deaf: &mut Option<Self>) {
-        match deaf {
-            Some(deaf) => sleep_until(deaf.at).await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-fn give_up_on(exec: &Exec, deaf: Option<&mut Deaf>) -> Result<(), Failure> {
-    let Some(deaf) = deaf else { return Ok(()) };
-    let now = Deaf::new(exec);
-    if deaf.looked && now.dropped > deaf.dropped {
-        exec.abort();
-        return Err(Failure::local(
-            "nobody takes the command's output, and it goes on writing: gave up",
-        ));
-    }
-    *deaf = Deaf { looked: true, ..now };
-    Ok(())
-}
-
-fn obey(exec: &Exec, wish: Wish) -> Result<(), Failure> {
-    match wish {
-        Wish::Forward(signal) => {
-            if let Err(error) = exec.signal(signal) {
-                tracing::debug!(signal, %error, "a signal was not passed on");
-            }
-            Ok(())
-        }
-        Wish::GiveUp => {
-            exec.abort();
-            Err(Failure::local("interrupted twice: gave up; the agent hangs the command up"))
         }
     }
 }

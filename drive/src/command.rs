@@ -17,6 +17,9 @@ use crate::{Clock, Runtime, Session, Sleep, StreamReader, StreamWriter};
 /// asked to, and as long again later it is killed.
 const REAP: Duration = Duration::from_secs(2);
 
+/// How often what was asked to end is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
 /// A session, and the process that leads to its agent if this side started one.
 #[derive(Debug)]
 pub(crate) struct Running<S> {
@@ -27,6 +30,8 @@ pub(crate) struct Running<S> {
     patience: Option<(Instant, u8)>,
     /// What the process that led to the agent ended with.
     code: Option<i32>,
+    /// It was ended from here.
+    ended_here: bool,
 }
 
 impl<S: Sleep> Running<S> {
@@ -37,7 +42,7 @@ impl<S: Sleep> Running<S> {
         clock: Clock,
     ) -> Self {
         session.keep(launched);
-        Self { session, sleep, clock, patience: None, code: None }
+        Self { session, sleep, clock, patience: None, code: None, ended_here: false }
     }
 
     async fn wait(&mut self) -> ExitStatus {
@@ -56,26 +61,37 @@ impl<S: Sleep> Running<S> {
         entries
     }
 
-    /// Ready once the process that led to the agent has ended. It has reason to: its input is over.
+    /// Ready once the process that led to the agent has ended, and what it started if it had to be
+    /// asked. It has reason to: its input is over.
     fn poll_agent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut held = self.session.launched();
         loop {
             let Some(launched) = held.as_mut() else { return Poll::Ready(()) };
-            if let Poll::Ready(code) = launched.poll_exit(cx) {
+            if self.code.is_none()
+                && let Poll::Ready(code) = launched.poll_exit(cx)
+            {
                 self.code = Some(code);
+            }
+            let now = self.clock.now();
+            let (until, asked) = *self.patience.get_or_insert((now + REAP, 0));
+            let left = self.code.is_some();
+            if left && !(asked == 1 && launched.tree_runs()) {
                 *held = None;
                 return Poll::Ready(());
             }
-            let now = self.clock.now();
-            let (until, ended) = *self.patience.get_or_insert((now + REAP, 0));
             if now >= until {
-                match ended {
+                match asked {
                     0 => launched.terminate(),
                     1 => launched.kill(),
                     _ => return Poll::Ready(()),
                 }
-                self.patience = Some((now + REAP, ended + 1));
-            } else if self.sleep.poll_until(cx, self.clock.to_std(until)).is_pending() {
+                self.ended_here |= !left;
+                self.patience = Some((now + REAP, asked + 1));
+                continue;
+            }
+            // Nothing tells the end of what a shell left behind.
+            let at = if left { until.min(now + GLANCE) } else { until };
+            if self.sleep.poll_until(cx, self.clock.to_std(at)).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -197,10 +213,10 @@ impl<R: Runtime> Exec<R> {
     }
 
     /// What the process that led to the agent ended with, once it was waited for: its status, or
-    /// 128+n for signal n.
+    /// 128+n for signal n. `None` also when it did not end by itself and was ended from here.
     #[must_use]
     pub const fn agent_code(&self) -> Option<i32> {
-        self.running.code
+        if self.running.ended_here { None } else { self.running.code }
     }
 }
 

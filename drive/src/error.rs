@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 
-use trunkline_core::CloseReason;
-use trunkline_core::agentproto::FirstBytes;
+use trunkline_core::agentproto::{self, FirstBytes};
+use trunkline_core::{CloseReason, Violation};
 
 /// A session that ended before what was asked of it: the source of the handles' `io::Error`s.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum SessionError {
     /// The agent refused, in these words. The text is the peer's: escape it before showing it.
     Refused(String),
     /// The call made no sense in the state the session was in.
-    Misuse(trunkline_core::agentproto::Misuse),
+    Misuse(agentproto::Misuse),
 }
 
 impl SessionError {
@@ -46,14 +46,18 @@ impl fmt::Display for SessionError {
         match self {
             Self::Lost(reason) => reason.fmt(f),
             // A violation of that kind shows them itself.
-            Self::NoAgent { reason, .. } if reason.to_string().contains("begins with") => {
-                reason.fmt(f)
-            }
+            Self::NoAgent {
+                reason:
+                    reason @ CloseReason::Violation(Violation::Agentproto(
+                        agentproto::Violation::NotAFrame { .. },
+                    )),
+                ..
+            } => reason.fmt(f),
             Self::NoAgent { reason, began } => {
                 write!(f, "{reason}; its output begins with \"{began}\"")
             }
             Self::Refused(text) => {
-                write!(f, "agent error: {}", trunkline_core::agentproto::escape(text))
+                write!(f, "agent error: {}", agentproto::escape(text))
             }
             Self::Misuse(misuse) => misuse.fmt(f),
         }

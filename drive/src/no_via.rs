@@ -15,6 +15,10 @@ impl Launched {
         match *self {}
     }
 
+    pub(crate) fn tree_runs(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn kill(&self) {
         match *self {}
     }

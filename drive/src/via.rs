@@ -90,6 +90,11 @@ impl Launched {
         let _ = self.signaller.send_to_tree(SIGTERM);
     }
 
+    /// Whether something still runs that was asked to end, though the process itself may have ended.
+    pub(crate) fn tree_runs(&self) -> bool {
+        self.signaller.tree_runs()
+    }
+
     /// Ends the process and what it started (SIGKILL); no error when they have ended.
     pub fn kill(&self) {
         let _ = self.signaller.send_to_tree(SIGKILL);

@@ -243,6 +243,18 @@ fn one_that_ignores_being_asked_is_killed() {
     marker.gone();
 }
 
+/// The shell ends when it is asked to, and leaves what it was waiting for.
+#[test]
+fn one_that_ignores_being_asked_behind_a_shell_is_killed() {
+    let marker = Marker::new();
+    let line = format!("sh -c \"trap '' TERM HUP; sleep {0}; :\" {0}; true", marker.text());
+    let ended = via(&line);
+    is_lost(&ended, "no answer in time");
+    // What ended it was ended from here, and says nothing about it.
+    assert!(!ended.line().contains("status"), "{ended:?}");
+    marker.gone();
+}
+
 #[test]
 fn a_frame_that_never_ends_is_no_answer() {
     let (marker, part) = (Marker::new(), Crafted::bytes(&[0xa2, 0x61, b't']));

@@ -66,6 +66,44 @@ fn one_that_kills_the_command_is_its_exit_code() {
     }
 }
 
+/// Nobody is there yet to whom it could be passed on.
+#[test]
+fn one_that_asks_for_the_end_is_obeyed_while_no_agent_has_answered() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let marker = Marker::new();
+        let line = format!("sleep {}", marker.text());
+        let job = Job::start(&mut trunkline(["exec", "--via", &line, "--", "true"]));
+        marker.sleeps();
+        job.signal(signal);
+        let ended = job.end();
+        assert_eq!(ended.code, Some(255), "{ended:?}");
+        assert!(ended.line().contains("before the agent had said anything"), "{ended:?}");
+        marker.gone();
+    }
+}
+
+/// The wire has no flow control: beyond all queues a signal has to wait, and the user is told.
+#[test]
+fn one_that_is_stuck_behind_unread_stdin_is_told() {
+    let script = "trap 'echo TERM; exit 9' TERM; echo ready; while [ ! -e \"$0\" ]; do sleep 0.02; done; cat >/dev/null";
+    let folder = Temp::new();
+    let mut command = exec_sh(script);
+    command.arg(folder.file("read"));
+    let mut job = Job::start_fed(&mut command);
+    job.out.line();
+    let mut stdin = job.stdin.take().unwrap();
+    let writer = thread::spawn(move || {
+        let _ = stdin.write_all(&vec![0; 64 << 20]);
+    });
+    assert!(!within(Duration::from_secs(2), || writer.is_finished()), "it was taken whole");
+    job.signal(Signal::TERM);
+    job.err.until("the signal waits");
+    folder.write("read", b"");
+    let ended = job.end();
+    assert_eq!((ended.code, ended.text()), (Some(9), "ready\nTERM\n"), "{ended:?}");
+    writer.join().unwrap();
+}
+
 /// More unread stdin than a pipe holds, less than the queues (hazard H6).
 #[test]
 fn they_overtake_unread_stdin() {

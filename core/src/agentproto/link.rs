@@ -37,6 +37,8 @@ pub struct Stats {
     pub queued_in: usize,
     /// Bytes that wait to be sent, with what keeping them costs.
     pub queued_out: usize,
+    /// Control frames, signals among them, that wait to be sent.
+    pub control_queued: usize,
 }
 
 /// What the decoder has to offer.
@@ -224,6 +226,7 @@ impl<E> Link<E> {
             stalled: self.inbox.stalled(),
             queued_in: self.inbox.queued(),
             queued_out: self.outbox.queued(),
+            control_queued: self.outbox.control_len(),
             ..self.stats
         }
     }

@@ -16,6 +16,7 @@ use rustix::process::{
 };
 
 use super::spawn::ParentEnds;
+use super::tree;
 use crate::sys;
 
 /// The highest signal number accepted, real-time signals included.
@@ -97,6 +98,8 @@ struct State {
     reaped: bool,
     /// Its owner is gone: whoever sees the end reaps.
     abandoned: bool,
+    /// What has been found below it.
+    below: Vec<tree::Found>,
 }
 
 impl Child {
@@ -296,18 +299,37 @@ impl Signaller {
     /// Sends `signal` to the process and to everything below it, whatever group it is in.
     ///
     /// Meant for what leads to an agent; where the system does not tell who descends from whom, only
-    /// the process itself is reached.
+    /// the process itself is reached. What an earlier call found is reached again, also when the
+    /// process between has ended.
     ///
     /// # Errors
     ///
     /// As [`send`](Self::send), for the process itself.
     pub fn send_to_tree(&self, signal: i32) -> io::Result<()> {
         let pid = self.shared.pid.as_raw_nonzero().get().unsigned_abs();
-        let below = super::tree::descendants(pid);
+        let (mut below, reaped) = {
+            let state = self.shared.lock();
+            (state.below.clone(), state.reaped)
+        };
+        // Once it has been reaped, its number may be somebody else's.
+        let now = if reaped { Vec::new() } else { tree::descendants(pid) };
+        for found in now {
+            if !below.contains(&found) {
+                below.push(found);
+            }
+        }
         // From the top down: a shell must not go on to its next command meanwhile.
         let sent = self.send(signal);
-        super::tree::signal_all(&below, signal);
+        tree::signal_all(&below, signal);
+        self.shared.lock().below = below;
         sent
+    }
+
+    /// Whether anything still runs that was found below the process by an earlier
+    /// [`send_to_tree`](Self::send_to_tree), though the process itself may have ended.
+    #[must_use]
+    pub fn tree_runs(&self) -> bool {
+        self.shared.lock().below.iter().any(tree::Found::runs)
     }
 }
 

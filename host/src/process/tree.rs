@@ -7,10 +7,36 @@ use crate::sys;
 /// The most descendants that are looked for: a tree that grows as fast as it is walked must end.
 const MOST: usize = 10_000;
 
+/// A process, and when it was started: numbers come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pid: u32,
+    started: u64,
+}
+
+impl Found {
+    fn new(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in parentheses, may hold anything.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let state = fields.next()?;
+        let started = fields.nth(18)?.parse().ok()?;
+        (state != "Z" && state != "X").then_some(Self { pid, started })
+    }
+
+    /// Whether it still runs; one that has ended and was not reaped does not.
+    pub(crate) fn runs(&self) -> bool {
+        Self::new(self.pid) == Some(*self)
+    }
+}
+
 /// Sends a signal to each of these processes; one that has ended is passed over.
-pub(crate) fn signal_all(pids: &[u32], signal: i32) {
-    for number in pids.iter().filter_map(|pid| i32::try_from(*pid).ok()) {
-        let _ = sys::kill_process(number, signal);
+pub(crate) fn signal_all(processes: &[Found], signal: i32) {
+    for process in processes.iter().filter(|process| process.runs()) {
+        if let Ok(number) = i32::try_from(process.pid) {
+            let _ = sys::kill_process(number, signal);
+        }
     }
 }
 
@@ -19,15 +45,14 @@ pub(crate) fn signal_all(pids: &[u32], signal: i32) {
 /// Meant for a shell that leads to an agent: ending the shell alone would leave what it runs. A
 /// process that leaves the tree meanwhile is missed; nothing outside of it is named unless a number
 /// is given away between the look and what is done with it.
-pub(crate) fn descendants(pid: u32) -> Vec<u32> {
-    let mut found = Vec::new();
+pub(crate) fn descendants(pid: u32) -> Vec<Found> {
+    let mut found = children(pid);
     let mut looked = 0;
-    found.extend(children(pid));
     while let Some(next) = found.get(looked).copied().filter(|_| found.len() < MOST) {
         looked += 1;
         found.extend(children(next));
     }
-    found
+    found.into_iter().filter_map(Found::new).collect()
 }
 
 fn children(pid: u32) -> Vec<u32> {
