@@ -226,6 +226,12 @@ impl Ended {
         lines[0]
     }
 
+    /// Asserts an exit code and an stdout that need not be text, with nothing on stderr.
+    #[track_caller]
+    pub(crate) fn is_bytes(&self, code: i32, out: &[u8]) {
+        assert_eq!((self.code, &*self.out, self.err.as_str()), (Some(code), out, ""));
+    }
+
     /// Asserts an exit code and outputs.
     #[track_caller]
     pub(crate) fn is(&self, code: i32, out: &str, err: &str) {

@@ -19,6 +19,8 @@ mod outputs;
 mod paths;
 mod sessions;
 mod signals;
+mod ssh;
+mod sshd;
 mod stdin;
 mod temp;
 mod terminal;
