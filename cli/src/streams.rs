@@ -24,6 +24,8 @@ type Pump = JoinHandle<(String, io::Result<u64>)>;
 pub(crate) struct Streams {
     inputs: Vec<Pump>,
     outputs: Vec<Pump>,
+    /// Inputs that have nothing to say, and must not be ended for it.
+    held: Vec<StreamWriter>,
 }
 
 /// How it all ended.
@@ -72,8 +74,11 @@ impl Streams {
                 return Err(Failure::local(format!("cannot use descriptor {number}: {error}")));
             }
             let name = format!("descriptor {number}");
-            if let Ok(from) = from {
-                streams.feed(&name, from, writer.into_inner());
+            match from {
+                Ok(from) => streams.feed(&name, from, writer.into_inner()),
+                // The original's agents end both directions when one is ended: what the command
+                // writes there would be lost (docs/protocols/agentproto.md, section 14, H7).
+                Err(_) => streams.held.push(writer.into_inner()),
             }
             if let Ok(to) = to {
                 streams.drain(&name, reader.into_inner(), to);
