@@ -12,6 +12,7 @@ mod crafted;
 mod descriptors;
 mod environment;
 mod extras;
+mod interop;
 mod job;
 mod lost;
 mod marker;

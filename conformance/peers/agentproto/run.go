@@ -79,13 +79,17 @@ func run(agent []string, config *Config, x *Exec, logLevel int) int {
 	inputs := map[uint32]*os.File{0: os.Stdin}
 	for _, fd := range x.Fds {
 		file := os.NewFile(uintptr(fd), fmt.Sprint("descriptor ", fd))
-		streams[fd], inputs[fd] = file, file
+		streams[fd] = file
+		// One that is open for writing only is not ended: that would end its other direction too,
+		// at an agent like ours (hazard H7).
+		if isReadable(fd) {
+			inputs[fd] = file
+		}
 	}
 	for stream, file := range inputs {
 		go func() {
-			// An extra one may be open for writing only.
-			if err := l.Copy(stream, file); err != nil && stream == 0 {
-				complain(0, "the command saw an end of its input where this failed: %v", err)
+			if err := l.Copy(stream, file); err != nil {
+				complain(0, "the command saw an end where reading stream %d failed: %v", stream, err)
 			}
 		}()
 	}
@@ -136,6 +140,11 @@ func (l *link) readLoop(streams map[uint32]*os.File, logLevel int) (Frame, error
 func isInherited(fd uint32) bool {
 	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
 	return errno == 0 && flags&syscall.FD_CLOEXEC == 0
+}
+
+func isReadable(fd uint32) bool {
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+	return errno == 0 && flags&syscall.O_ACCMODE != syscall.O_WRONLY
 }
 
 // paths asks an agent for its programs and prints one path a line (section 7).
