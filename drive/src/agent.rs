@@ -14,6 +14,7 @@ use trunkline_host::envfilter::{self, PatternLimits};
 use trunkline_host::process::{Child, Exit, Launch, Signaller, SpawnStage, User, spawn};
 
 use crate::child_io::{ChildStream, streams};
+use crate::deadline::{Deadline, Due};
 use crate::driver::DRAIN;
 use crate::link::{Arrived, Link, ROUNDS, Wrote};
 use crate::told::Told;
@@ -47,7 +48,7 @@ pub struct ServeOptions {
 pub struct Serve<I, R, S> {
     agent: Agent,
     link: Link<I>,
-    sleep: S,
+    deadline: Deadline<S>,
     clock: Clock,
     options: ServeOptions,
     command: Option<Command<R>>,
@@ -71,7 +72,7 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
         Self {
             agent: Agent::new(options.config.clone()),
             link: Link::new(io),
-            sleep,
+            deadline: Deadline::new(sleep, clock),
             clock,
             options,
             command: None,
@@ -91,9 +92,6 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
 
     fn round(&mut self, cx: &mut Context<'_>) -> Option<bool> {
         let now = self.clock.now();
-        if self.agent.poll_timeout().is_some_and(|at| at <= now) {
-            self.agent.handle_timeout(now);
-        }
         if let Some(Poll::Ready(signal)) = self.stop.as_mut().map(|stop| stop.as_mut().poll(cx)) {
             self.stop = None;
             self.agent.hang_up(now, signal);
@@ -109,13 +107,14 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
                 true
             }
         };
+        moved |= wrote;
+        let closed = self.agent.closed().is_some();
         let mut due = self.agent.poll_timeout();
-        if self.agent.closed().is_some() {
-            let until = *self.drain_until.get_or_insert(now + DRAIN);
-            if !wrote && (self.link.is_drained() || until <= now) {
+        if closed {
+            if !wrote && self.link.is_drained() {
                 return None;
             }
-            due = Some(until);
+            due = Some(*self.drain_until.get_or_insert(now + DRAIN));
         } else if self.agent.wants_input() {
             moved |= self.read(cx, now);
         } else if self.command.is_some() && !self.link.read_over() {
@@ -124,12 +123,18 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
                 self.agent.handle_failure(now, Direction::Read, None);
                 moved = true;
             }
-            due = Some(due.map_or(now + LOOK, |due| due.min(now + LOOK)));
+            let look = now + LOOK;
+            if !moved && due.is_none_or(|due| look < due) {
+                return Some(self.deadline.poll_until(cx, look).is_ready());
+            }
         }
-        if moved || wrote {
-            return Some(true);
+        match self.deadline.poll(cx, due, moved) {
+            Due::Now if closed => return None,
+            Due::Now => crate::deadline::reached(&mut self.agent, now, due),
+            Due::LookAgain => {}
+            Due::NotYet => return Some(moved),
         }
-        Some(due.is_some_and(|at| self.sleep.poll_until(cx, self.clock.to_std(at)).is_ready()))
+        Some(true)
     }
 
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
@@ -256,7 +261,7 @@ impl<I: Io, R: Readiness, S: Sleep> Future for Serve<I, R, S> {
                     if this.link.poll_close(cx).is_ready() || until <= this.clock.now() {
                         return Poll::Ready(status);
                     }
-                    return this.sleep.poll_until(cx, this.clock.to_std(until)).map(|()| status);
+                    return this.deadline.poll_until(cx, until).map(|()| status);
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline_core::{Direction, Instant, Machine, Segment};
 
+use crate::deadline::{Deadline, Due};
 use crate::link::{Arrived, Link, ROUNDS, Wrote};
 use crate::shared::{Shared, Waiters};
 use crate::{Clock, Io, Sleep};
@@ -29,7 +30,7 @@ where
 {
     shared: Arc<Shared<M, W>>,
     link: Link<I>,
-    sleep: S,
+    deadline: Deadline<S>,
     clock: Clock,
     /// When an orderly close stops waiting for the transport to take what is left.
     drain_until: Option<Instant>,
@@ -43,16 +44,14 @@ where
     S: Sleep,
 {
     pub(crate) fn new(shared: Arc<Shared<M, W>>, io: I, sleep: S, clock: Clock) -> Self {
-        Self { shared, link: Link::new(io), sleep, clock, drain_until: None }
+        let deadline = Deadline::new(sleep, clock);
+        Self { shared, link: Link::new(io), deadline, clock, drain_until: None }
     }
 
     fn round(&mut self, cx: &mut Context<'_>) -> Round {
         let now = self.clock.now();
         let link = &mut self.link;
         let (wants_input, closed, mut due) = self.shared.drive(cx.waker(), |machine| {
-            if machine.poll_timeout().is_some_and(|at| at <= now) {
-                machine.handle_timeout(now);
-            }
             link.fill(machine, now);
             (machine.wants_input(), machine.closed().is_some(), machine.poll_timeout())
         });
@@ -67,20 +66,22 @@ where
                 true
             }
         };
-        if closed && !wrote {
-            let until = *self.drain_until.get_or_insert(now + DRAIN);
-            if self.link.is_drained() || until <= now {
+        if closed {
+            if !wrote && self.link.is_drained() {
                 return Round::Over;
             }
-            due = Some(until);
+            due = Some(*self.drain_until.get_or_insert(now + DRAIN));
         }
-        let read = wants_input && !closed && self.read(cx);
-        if wrote || read {
-            return Round::Moved;
-        }
-        match due {
-            Some(at) if self.sleep.poll_until(cx, self.clock.to_std(at)).is_ready() => Round::Moved,
-            _ => Round::Idle,
+        let moved = (wants_input && !closed && self.read(cx)) || wrote;
+        match self.deadline.poll(cx, due, moved) {
+            Due::Now if closed => Round::Over,
+            Due::Now => {
+                self.input(cx, |machine, now| crate::deadline::reached(machine, now, due));
+                Round::Moved
+            }
+            Due::LookAgain => Round::Moved,
+            Due::NotYet if moved => Round::Moved,
+            Due::NotYet => Round::Idle,
         }
     }
 
@@ -134,7 +135,7 @@ where
                     if this.link.poll_close(cx).is_ready() || until <= this.clock.now() {
                         return Poll::Ready(());
                     }
-                    return this.sleep.poll_until(cx, this.clock.to_std(until));
+                    return this.deadline.poll_until(cx, until);
                 }
             }
         }

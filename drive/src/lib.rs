@@ -14,6 +14,7 @@
 mod chunks;
 mod clock;
 mod command;
+mod deadline;
 mod driver;
 mod error;
 mod io;

@@ -9,13 +9,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use trunkline_core::agentproto::Frame;
+use trunkline_core::agentproto::{Frame, FrameType};
 
 use crate::rt::{self, CloseReason};
 
 use super::peer::{self, Peer};
 use super::support::{
-    Pattern, exited, lost, lost_status, options, program, serve, session_error, settled, sh, turn,
+    Pattern, eventually, exited, kill, lost, lost_status, options, program, runs, serve,
+    session_error, settled, sh, turn,
 };
 use super::wire::{End, Pace, Rough, Wire, wire};
 
@@ -345,5 +346,145 @@ fn an_agent_that_says_nothing_in_time_is_given_up() {
         rt::sleep(Duration::from_millis(1_100)).await;
         peer.send(&Frame::exit(1, "")).await;
         assert_eq!(exec.wait().await, exited(1));
+    });
+}
+
+/// A wire whose first read is made while the runtime is busy with something else: it finds nothing,
+/// and what it would have found has come by the time the task runs on.
+struct Busy {
+    inner: End,
+    left: Duration,
+}
+
+impl Wire for Busy {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let busy = std::mem::take(&mut self.left);
+        if busy > Duration::ZERO {
+            std::thread::sleep(busy);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.inner.poll_read(cx, buf)
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.inner.poll_write(cx, bufs)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_close(cx)
+    }
+}
+
+/// A command whose agent must answer within 40 ms.
+fn hasty() -> rt::ExecOptions {
+    let mut options = rt::ExecOptions::new(sh(""));
+    options.config.answer_timeout = Some(Duration::from_millis(40));
+    options
+}
+
+#[test]
+fn an_answer_that_came_while_the_runtime_was_busy_counts() {
+    rt::each(async || {
+        let (local, remote, _line) = wire(10_000);
+        let mut peer = Peer::new(remote);
+        peer.send(&Frame::data(1, Bytes::from_static(b"in time"))).await;
+        peer.send(&Frame::exit(3, "")).await;
+        let busy = Busy { inner: local, left: Duration::from_millis(120) };
+        let mut exec = rt::exec_over(rt::Over(busy), hasty()).unwrap();
+        let mut stdout = exec.take_stdout().unwrap();
+        assert_eq!(rt::read_to_end(&mut stdout).await.unwrap(), b"in time");
+        assert_eq!(exec.wait().await, exited(3));
+
+        // The same with a real reactor, which has not looked at its descriptors either.
+        let (local, mut remote) = rt::socket_pair();
+        rt::write_all(&mut remote, &peer::bytes_of(&Frame::exit(4, ""))).await.unwrap();
+        let mut exec = rt::exec_over(local, hasty()).unwrap();
+        std::thread::sleep(Duration::from_millis(120));
+        assert_eq!(exec.wait().await, exited(4));
+    });
+}
+
+/// A wire that never stops giving bytes, of a frame that never ends.
+struct Endless {
+    begun: bool,
+}
+
+impl Wire for Endless {
+    fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        // A map of one pair whose key is a text of 16 million bytes, nearly a frame's limit.
+        const HEAD: [u8; 6] = [0xa1, 0x7a, 0x00, 0xf0, 0x00, 0x00];
+        if std::mem::replace(&mut self.begun, true) {
+            buf[0] = b'x';
+            return Poll::Ready(Ok(1));
+        }
+        buf[..HEAD.len()].copy_from_slice(&HEAD);
+        Poll::Ready(Ok(HEAD.len()))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_peer_that_never_stops_puts_no_deadline_off() {
+    rt::each(async || {
+        let mut exec = rt::exec_over(rt::Over(Endless { begun: false }), hasty()).unwrap();
+        assert!(matches!(lost_status(&exec.wait().await), CloseReason::Timeout(_)));
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_exit_that_came_while_the_agent_was_not_polled_counts() {
+    rt::each(async || {
+        let (local, remote, _line) = wire(10_000);
+        let mut served = Box::pin(rt::serve(rt::Over(remote), options()));
+        let mut peer = Peer::new(local);
+        // What it leaves running holds nothing of the session: it is nobody's to hang up.
+        let script = "sleep 1000 </dev/null >/dev/null 2>&1 & echo $! $$; cat; exit 7";
+        peer.send(&Frame::exec(sh(script))).await;
+        let mut pids = String::new();
+        {
+            let mut saying = pin!(async {
+                while !pids.ends_with('\n') {
+                    let bytes = peer.expect(FrameType::DATA).await.data.into_bytes();
+                    pids.push_str(std::str::from_utf8(&bytes).unwrap());
+                }
+            });
+            poll_fn(|cx| {
+                assert!(served.as_mut().poll(cx).is_pending());
+                saying.as_mut().poll(cx)
+            })
+            .await;
+        }
+        let (left, command) = pids.trim().split_once(' ').unwrap();
+        peer.close().await;
+        // Polled once, it ends the command's input, and is not polled again for a long time.
+        poll_fn(|cx| Poll::Ready(assert!(served.as_mut().poll(cx).is_pending()))).await;
+        eventually("the command ends at the end of its input", || !runs(command)).await;
+        // Longer than the grace time of the hang-up.
+        rt::sleep(Duration::from_millis(300)).await;
+        assert_eq!(served.await, 0);
+        let mut code = None;
+        while let Some(frame) = peer.recv().await {
+            if frame.kind == FrameType::EXIT {
+                code = Some(frame.code);
+            }
+        }
+        assert_eq!(code, Some(7));
+        rt::sleep(Duration::from_millis(50)).await;
+        let spared = runs(left);
+        kill(left);
+        assert!(spared, "a hang-up although the command had ended before it was due");
     });
 }
