@@ -470,7 +470,7 @@ fn an_exit_that_came_while_the_agent_was_not_polled_counts() {
         let (left, command) = pids.trim().split_once(' ').unwrap();
         peer.close().await;
         // Polled once, it ends the command's input, and is not polled again for a long time.
-        poll_fn(|cx| Poll::Ready(assert!(served.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(served.as_mut().poll(cx))).await.is_pending());
         eventually("the command ends at the end of its input", || !runs(command)).await;
         // Longer than the grace time of the hang-up.
         rt::sleep(Duration::from_millis(300)).await;
