@@ -9,6 +9,9 @@ const SMALL: usize = 512;
 /// The most bytes that joined pieces grow to.
 const JOINED: usize = 64 << 10;
 
+/// The most pieces that wait for the end of their turn; a huge chunk may hold very many.
+const MOST_FRESH: usize = 4_096;
+
 /// Bytes that wait to be read or sent, in the pieces they came in.
 ///
 /// A piece is a slice of the chunk that the transport delivered, and keeps that whole chunk in
@@ -72,6 +75,9 @@ impl ByteQueue {
         self.len += bytes.len();
         self.fresh += 1;
         self.pieces.push_back(Piece { bytes, pinned, joined: false });
+        if self.fresh >= MOST_FRESH {
+            self.compact();
+        }
     }
 
     /// Takes up to `max` bytes (one at least) off the front, never more than one piece; `None` when

@@ -373,12 +373,30 @@ fn a_stranger_that_drips_in_is_passed_over() {
 }
 
 #[test]
-fn a_payload_in_tiny_chunks_is_charged_for_them() {
-    // {"t": 2, "d": (_ h'61', h'61', ..)}: each chunk costs more memory than it brings.
+fn a_payload_in_tiny_chunks_costs_its_bytes_and_is_charged_for_them() {
+    // {"t": 2, "d": (_ h'61', h'61', ..)}: each chunk would cost more memory than it brings.
+    let count = MEBIBYTE / 4;
+    let bytes = [b"\xa2at\x02ad\x5f", &b"\x41a".repeat(count)[..], b"\xff"].concat();
+    let (decoded, memory) = peak(|| lenient::<Frame>(whole(&bytes)));
+    assert!(decoded.items == [Frame::data(0, vec![b'a'; count])]);
+    assert!(memory < 4 * bytes.len(), "{memory} bytes for a frame of {}", bytes.len());
+
     let mut config = Config::default();
-    config.limits.frame_memory = MEBIBYTE;
-    let bytes = [b"\xa2at\x02ad\x5f", &b"\x41a".repeat(MEBIBYTE / 16)[..], b"\xff"].concat();
+    config.limits.frame_memory = count - 1;
     let mut decoder = Decoder::<Frame>::new(&config);
     decoder.push(bytes.into());
-    assert_eq!(decoder.poll(), Err(Violation::FrameMemory { limit: MEBIBYTE }));
+    assert_eq!(decoder.poll(), Err(Violation::FrameMemory { limit: count - 1 }));
+}
+
+#[test]
+fn large_chunks_of_a_payload_are_not_copied_among_small_ones() {
+    let large = [&b"\x59\x02\x00"[..], &[7; 512]].concat();
+    let bytes = [&b"\xa2at\x02ad\x5f\x41a\x40\x42bc"[..], &large, b"\x41d\xff"].concat();
+    let chunk = Bytes::from(bytes);
+    let mut decoder = Decoder::<Frame>::new(&Config::default());
+    decoder.push(chunk.clone());
+    let data = decoder.poll().unwrap().unwrap().data;
+    let pieces: Vec<&Bytes> = data.pieces().collect();
+    assert_eq!((&pieces[0][..], pieces[1].len(), &pieces[2][..]), (&b"abc"[..], 512, &b"d"[..]));
+    assert!(chunk.as_ptr_range().contains(&pieces[1].as_ptr()));
 }

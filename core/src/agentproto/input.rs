@@ -80,6 +80,9 @@ pub(super) struct Input<'a> {
 
 type Read<T> = Result<T, Violation>;
 
+/// Chunks of an indefinite byte string below this size are not worth a piece each.
+const SMALL_CHUNK: usize = 512;
+
 const TRUNCATED: Violation = Violation::Malformed(Malformed::Truncated);
 
 impl<'a> Input<'a> {
@@ -368,11 +371,21 @@ impl<'a> Input<'a> {
     fn bytes_of(&mut self, size: Option<usize>) -> Read<Payload> {
         let mut payload = Payload::new();
         let Some(size) = size else {
+            // Small ones are copied together: kept apart, two bytes on the wire would hold a
+            // hundred in memory, here and in the queue of their stream.
+            let mut joined = Vec::new();
             while !self.take_break()? {
                 let length = usize::try_from(self.head()?.argument).unwrap_or(usize::MAX);
-                self.charge(size_of::<Bytes>())?;
-                self.pieces(length, |piece, chunk| payload.push(chunk.slice_ref(piece)))?;
+                if length < SMALL_CHUNK {
+                    self.charge(length)?;
+                    self.pieces(length, |piece, _| joined.extend_from_slice(piece))?;
+                } else {
+                    payload.push(core::mem::take(&mut joined).into());
+                    self.charge(size_of::<Bytes>())?;
+                    self.pieces(length, |piece, chunk| payload.push(chunk.slice_ref(piece)))?;
+                }
             }
+            payload.push(joined.into());
             return Ok(payload);
         };
         self.pieces(size, |piece, chunk| payload.push(chunk.slice_ref(piece)))?;
