@@ -17,7 +17,8 @@ pub struct Limits {
     pub frame_memory: usize,
     /// The deepest nesting of a frame. 32.
     pub depth: usize,
-    /// The most elements of one list, or pairs of one map. 131,072.
+    /// The most elements directly in one list, or pairs directly in one map, skipped ones included;
+    /// what stands inside an element counts for its own list. 131,072.
     pub elements: usize,
     /// Unread input, or unsent output, of one stream. 1 MiB.
     pub stream_queue: usize,
@@ -29,8 +30,13 @@ pub struct Limits {
     pub highest_stream: u32,
     /// Requests in flight. 128.
     pub in_flight: usize,
-    /// Events that wait for the user, and replies provoked by the peer, before reading stops. 64.
+    /// Events that wait for the user before reading stops. 64.
+    pub events: usize,
+    /// Control frames that wait to be sent: replies provoked by the peer before reading stops, and
+    /// signals of the user before they are refused. 64.
     pub replies: usize,
+    /// The longest text of an exit or of a failed query, sent or passed on; the rest is cut. 8 KiB.
+    pub exit_text: usize,
     /// The longest log record passed on; the rest is cut. 8 KiB.
     pub log_record: usize,
     /// Log records passed on at once, before `log_rate` holds. 1,000.
@@ -53,7 +59,9 @@ impl Default for Limits {
             extra_streams: 64,
             highest_stream: 255,
             in_flight: 128,
+            events: 64,
             replies: 64,
+            exit_text: 8 << 10,
             log_record: 8 << 10,
             log_burst: 1_000,
             log_rate: 100,

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use common::*;
 use proptest::prelude::*;
 use trunkline_core::agentproto::{
-    Agent, AgentConfig, AgentEvent, Config, FileOp, FileRequest, FileResponse, Frame, FrameType,
-    LocalEvent, Read, Write,
+    Agent, AgentConfig, Config, FileOp, FileRequest, FileResponse, Frame, FrameType, LocalEvent,
+    Read, Write,
 };
 use trunkline_core::{CloseReason, Direction, Instant, Machine};
 
@@ -44,6 +44,8 @@ struct Run<M: Side> {
     machine: M,
     streams: BTreeMap<u32, (Vec<u8>, Read)>,
     events: Vec<M::Event>,
+    /// How many of the events are answered, if they ask for something.
+    answered: usize,
     sent: Vec<Frame>,
     /// The input has ended.
     ended: bool,
@@ -55,7 +57,7 @@ where
 {
     fn new(machine: M) -> Self {
         let streams = (0..6).map(|stream| (stream, (Vec::new(), Read::Unknown))).collect();
-        Self { machine, streams, events: Vec::new(), sent: Vec::new(), ended: false }
+        Self { machine, streams, events: Vec::new(), answered: 0, sent: Vec::new(), ended: false }
     }
 
     fn poll_event(&mut self) -> bool {
@@ -107,6 +109,7 @@ where
     /// Everything until nothing happens any more.
     fn settle(&mut self) {
         loop {
+            let before = self.answered;
             let mut moved = self.poll_event();
             moved |= self.transmit();
             for stream in 0..6 {
@@ -114,7 +117,15 @@ where
                     moved = true;
                 }
             }
-            if !moved {
+            if moved {
+                continue;
+            }
+            // The host, when nothing else happens: what it has not answered stops the link.
+            let asked = self.events.split_off(self.answered);
+            asked.iter().for_each(|event| self.machine.answer(event));
+            self.answered += asked.len();
+            self.events.extend(asked);
+            if self.answered == before {
                 break;
             }
         }
@@ -188,14 +199,7 @@ fn local_seen(config: &Config, bytes: &[u8], schedule: &Schedule, end: End) -> S
 fn agent_seen(config: &Config, bytes: &[u8], schedule: &Schedule, end: End) -> Seen {
     let mut run = Run::new(Agent::new(config.clone()));
     run.feed(bytes, schedule, end);
-    // The host, at the very end.
-    for index in 0..run.events.len() {
-        if let AgentEvent::FileRequest(request) = &run.events[index] {
-            let id = request.id;
-            run.machine.respond(FileResponse { id, ..FileResponse::default() });
-            run.settle();
-        }
-    }
+    // The command, at the very end.
     for output in 1..6 {
         run.machine.finish(output);
     }

@@ -135,11 +135,12 @@ fn clamp(response: &mut FileResponse, most: usize) {
     if response.errno != 0 || !response.message.is_empty() {
         return;
     }
-    if usize::try_from(response.count).is_ok_and(|count| count > most) {
+    // Below zero no count makes sense either.
+    if usize::try_from(response.count).map_or(true, |count| count > most) {
         *response = FileResponse {
             id: response.id,
             errno: EIO,
-            message: "the agent answered with a larger count than was asked for".to_string(),
+            message: "the agent answered with a count that cannot be right".to_string(),
             ..FileResponse::default()
         };
     } else if response.data.len() > most {

@@ -18,9 +18,10 @@ const MOST_ELEMENTS: usize = 131_072;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A list of more than 131,072 elements (hazard H3).
+    /// One list of more than 131,072 elements (hazard H3): of a command's arguments the first, its
+    /// name, counts too.
     TooManyElements {
-        /// How many there are.
+        /// How many there are in that list.
         count: usize,
     },
 }

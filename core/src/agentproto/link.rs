@@ -113,8 +113,8 @@ impl<E> Link<E> {
     pub(super) fn is_held(&self) -> bool {
         let limits = &self.config.limits;
         self.inbox.is_stalled()
-            || self.events.len() >= limits.replies.max(1)
-            || self.events_cost >= limits.session_queue
+            || self.events.len() >= limits.events.max(1)
+            || self.events_cost >= limits.session_queue.max(1)
     }
 
     /// Raises an event that says little.

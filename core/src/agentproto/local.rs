@@ -13,6 +13,7 @@ use super::fileop::{FileOp, FileRequest, FileResponse};
 use super::frame::{AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathQuery};
 use super::inbox::Read;
 use super::link::{Link, Next, Stats};
+use super::log::cut;
 use super::outbox::Write;
 use super::violation::FirstBytes;
 use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
@@ -266,7 +267,7 @@ impl Local {
         if self.mode != Mode::Exec {
             return Err(Misuse::NotStarted);
         }
-        if self.link.outbox.control_len() >= self.link.config.limits.replies {
+        if self.link.outbox.control_len() >= self.link.config.limits.replies.max(1) {
             return Err(Misuse::Busy);
         }
         self.link.outbox.control(&Frame::signal(i64::from(signal))).map_err(Misuse::Encode)
@@ -387,7 +388,7 @@ impl Local {
             (Mode::Exec | Mode::Files, FrameType::EXIT) => {
                 self.exited = true;
                 self.link.outbox.clear();
-                let (code, text) = (frame.code, frame.error);
+                let (code, text) = (frame.code, self.cut(frame.error));
                 self.link.tell(LocalEvent::Exited { code, text: text.clone() });
                 self.end(CloseReason::Peer { code, text });
             }
@@ -397,8 +398,9 @@ impl Local {
                 self.end(CloseReason::Peer { code: 0, text: String::new() });
             }
             (Mode::Paths, FrameType::ERROR) => {
-                self.link.tell(LocalEvent::QueryFailed(frame.error.clone()));
-                self.end(CloseReason::Peer { code: 0, text: frame.error });
+                let text = self.cut(frame.error);
+                self.link.tell(LocalEvent::QueryFailed(text.clone()));
+                self.end(CloseReason::Peer { code: 0, text });
             }
             (Mode::Files, FrameType::FILE_RESPONSE) => self.answer(frame),
             _ => self.link.stats.frames_dropped += 1,
@@ -416,6 +418,12 @@ impl Local {
         } else {
             self.link.stats.logs_dropped += 1;
         }
+    }
+
+    /// A text of the agent's, cut to the limit.
+    fn cut(&self, mut text: String) -> String {
+        cut(&mut text, self.link.config.limits.exit_text);
+        text
     }
 
     fn answer(&mut self, frame: Frame) {

@@ -82,13 +82,19 @@ impl LogRecord {
     }
 }
 
-/// Cuts `text` to `left` bytes and counts what remains of them.
-fn shorten(text: &mut String, left: &mut usize) -> bool {
-    let longer = text.len() > *left;
+/// Cuts `text` to at most `most` bytes, at a character; says whether it was longer.
+pub(super) fn cut(text: &mut String, most: usize) -> bool {
+    let longer = text.len() > most;
     if longer {
-        text.truncate(text.floor_char_boundary(*left));
+        text.truncate(text.floor_char_boundary(most));
         text.shrink_to_fit();
     }
+    longer
+}
+
+/// Cuts `text` to `left` bytes and counts what remains of them.
+fn shorten(text: &mut String, left: &mut usize) -> bool {
+    let longer = cut(text, *left);
     *left = if longer { 0 } else { *left - text.len() };
     longer
 }

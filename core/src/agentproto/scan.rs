@@ -114,7 +114,8 @@ impl Scanner {
             top,
             max_bytes: limits.frame,
             max_depth: limits.depth.min(MOST_DEPTH - 1),
-            max_elements: limits.elements.min(u32::MAX as usize / 2),
+            // Keys and values of one pair more than allowed must still be countable.
+            max_elements: limits.elements.min(u32::MAX as usize / 2 - 1),
             seen: 0,
             skip: 0,
             partial: [0; 9],

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_core::agentproto::{
-    Agent, AgentConfig, AgentEvent, Config, Decoder, ExecRequest, Frame, FrameType, Item, Local,
-    LocalEvent, LogRecord, Read, Stats, Write,
+    Agent, AgentConfig, AgentEvent, Config, Decoder, ExecRequest, FileResponse, Frame, FrameType,
+    Item, Local, LocalEvent, LogRecord, Read, Stats, Write,
 };
 use trunkline_core::{CloseReason, Instant, Machine, Segment};
 
@@ -56,6 +56,8 @@ pub(crate) trait Side: Machine<Input = Bytes, Output = Segment> {
     fn write(&mut self, stream: u32, data: &Bytes) -> Write;
     /// Whether an event is about a wait, so that its place among the others is free.
     fn is_wake(event: &Self::Event) -> bool;
+    /// Answers an event that is a file request.
+    fn answer(&mut self, _event: &Self::Event) {}
 }
 
 impl Side for Local {
@@ -85,6 +87,11 @@ impl Side for Agent {
     }
     fn is_wake(event: &AgentEvent) -> bool {
         matches!(event, AgentEvent::Readable(_) | AgentEvent::Writable(_))
+    }
+    fn answer(&mut self, event: &AgentEvent) {
+        if let AgentEvent::FileRequest(request) = event {
+            self.respond(FileResponse { id: request.id, ..FileResponse::default() });
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::agentproto::config::{LogArguments, LostInput, SignalNumbers};
 use crate::agentproto::frame::{ExecRequest, Frame, FrameType, LogRecord};
 use crate::agentproto::link::Next;
 use crate::agentproto::local::descriptors_fit;
-use crate::agentproto::log::Level;
+use crate::agentproto::log::{Level, cut};
 use crate::{CloseReason, Violation, agentproto};
 
 impl Agent {
@@ -30,8 +30,9 @@ impl Agent {
     pub(super) fn is_busy(&self) -> bool {
         let limits = &self.link.config.limits;
         self.link.outbox.control_len() >= limits.replies.max(1)
-            || self.link.outbox.control_bytes() >= limits.session_queue
-            || self.unanswered >= limits.in_flight
+            || self.link.outbox.control_bytes() >= limits.session_queue.max(1)
+            || self.unanswered.len() >= limits.in_flight.max(1)
+            || self.unanswered.cost() >= limits.session_queue.max(1)
     }
 
     fn dispatch(&mut self, frame: Frame) {
@@ -141,7 +142,7 @@ impl Agent {
     fn file_frame(&mut self, frame: Frame) {
         match frame {
             Frame { kind: FrameType::FILE_REQUEST, file_request: Some(request), .. } => {
-                self.unanswered += 1;
+                self.unanswered.charge(request.id, self.link.decoder.cost());
                 self.link.hand_over(AgentEvent::FileRequest(*request));
             }
             Frame { kind: FrameType::EXIT, code, error: text, .. } => {
@@ -218,7 +219,7 @@ impl Agent {
     }
 
     pub(super) fn close_when_answered(&mut self) {
-        if self.unanswered == 0
+        if self.unanswered.len() == 0
             && let Some(reason) = self.over.take()
         {
             self.close(reason);
@@ -243,6 +244,9 @@ impl Agent {
     pub(super) fn exit(&mut self, code: i64, text: &str) {
         if matches!(self.state, State::Running | State::ChildDone { .. }) {
             self.link.outbox.shut();
+            let mut text = String::from(text);
+            // Beyond the limit of a frame the caller would lose the code with the text.
+            cut(&mut text, self.link.config.limits.exit_text);
             self.link.outbox.last(&Frame::exit(code, text));
             self.state = State::Exited;
             self.deaf = true;

@@ -2,6 +2,7 @@
 //! `docs/protocols/agentproto.md` sections 6 to 8.
 
 mod frames;
+mod unanswered;
 
 use alloc::format;
 use alloc::string::ToString;
@@ -20,6 +21,7 @@ use crate::agentproto::link::{Link, Stats};
 use crate::agentproto::log::Level;
 use crate::agentproto::outbox::Write;
 use crate::{CloseReason, Instant, Machine, Segment};
+use unanswered::Unanswered;
 
 /// What an [`Agent`] asks of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +117,7 @@ pub struct Agent {
     hang_up: Option<HangUp>,
     /// The hang-up has begun; it does not begin twice.
     hanging_up: bool,
-    unanswered: usize,
+    unanswered: Unanswered,
     /// Why a file service is over, while requests are unanswered.
     over: Option<CloseReason>,
     status: u8,
@@ -132,7 +134,7 @@ impl Agent {
             deaf: false,
             hang_up: None,
             hanging_up: false,
-            unanswered: 0,
+            unanswered: Unanswered::default(),
             over: None,
             status: 0,
         }
@@ -245,8 +247,11 @@ impl Agent {
     /// Answers a file request.
     pub fn respond(&mut self, response: FileResponse) {
         const EOVERFLOW: u32 = 75;
-        self.unanswered = self.unanswered.saturating_sub(1);
         let id = response.id;
+        if !self.unanswered.release(id) {
+            // An answer too many would be taken for that of another request.
+            return;
+        }
         let most = self.link.config.limits.frame;
         let failure = match encode(&Frame::file_response(response)) {
             Ok(segment) if segment.len() <= most => {
