@@ -78,7 +78,7 @@ fn file_answers_cut_at_any_byte_are_whole_or_lost() {
     let frames = [2, 1, 3].map(|id| Frame::file_response(answer(id)));
     let (bytes, ends) = (wire(&frames), ends(&frames));
     for cut in 0..=bytes.len() {
-        let mut local = Local::new(Config::default());
+        let mut local = Local::new(numbers_known());
         for _ in 0..3 {
             local.request(FileRequest::default()).unwrap();
         }

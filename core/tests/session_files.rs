@@ -45,7 +45,7 @@ fn asking(config: Config, count: u32, op: FileOp) -> Local {
 
 #[test]
 fn requests_are_numbered_from_1_whatever_the_caller_put_in() {
-    let mut local = Local::new(Config::default());
+    let mut local = Local::new(numbers_known());
     for id in 1..=3 {
         let asked = FileRequest { id: 77, ..request(FileOp::GETWD) };
         assert_eq!(local.request(asked), Ok(id));
@@ -58,7 +58,7 @@ fn requests_are_numbered_from_1_whatever_the_caller_put_in() {
 
 #[test]
 fn a_number_is_not_used_again_soon() {
-    let mut local = asking(Config::default(), 2, FileOp::STAT);
+    let mut local = asking(numbers_known(), 2, FileOp::STAT);
     answered(&mut local, answer(2));
     assert!(local.cancel(1));
     assert_eq!(local.request(request(FileOp::STAT)), Ok(3));
@@ -66,7 +66,7 @@ fn a_number_is_not_used_again_soon() {
 
 #[test]
 fn answers_come_in_any_order_and_only_once() {
-    let mut local = asking(Config::default(), 3, FileOp::STAT);
+    let mut local = asking(numbers_known(), 3, FileOp::STAT);
     for id in [2, 3, 2, 1, 9, 0] {
         answered(&mut local, FileResponse { path: format!("{id}"), ..answer(id) });
     }
@@ -85,7 +85,7 @@ fn answers_come_in_any_order_and_only_once() {
 
 #[test]
 fn a_request_given_up_sends_nothing_and_its_answer_is_dropped() {
-    let mut local = asking(Config::default(), 2, FileOp::STAT);
+    let mut local = asking(numbers_known(), 2, FileOp::STAT);
     assert!(local.cancel(1));
     assert!(!local.cancel(1));
     assert!(!local.cancel(99));
@@ -101,7 +101,7 @@ fn a_request_given_up_sends_nothing_and_its_answer_is_dropped() {
 #[test]
 fn a_handle_that_comes_too_late_is_closed_by_the_machine() {
     for op in [FileOp::OPEN, FileOp::CREATE, FileOp::OPEN_FILE] {
-        let mut local = asking(Config::default(), 1, op);
+        let mut local = asking(numbers_known(), 1, op);
         assert!(local.cancel(1));
         answered(&mut local, opened(1, 42));
         assert_eq!(news(&mut local), []);
@@ -119,7 +119,7 @@ fn a_handle_that_comes_too_late_is_closed_by_the_machine() {
 
 #[test]
 fn a_late_answer_without_a_handle_closes_nothing() {
-    let mut local = asking(Config::default(), 3, FileOp::OPEN);
+    let mut local = asking(numbers_known(), 3, FileOp::OPEN);
     for id in 1..=3 {
         assert!(local.cancel(id));
     }
@@ -141,7 +141,7 @@ fn a_handle_that_comes_too_late_is_left_open_where_the_original_is_asked_for() {
 
 #[test]
 fn a_table_full_of_requests_given_up_stays_small() {
-    let mut local = Local::new(Config::default());
+    let mut local = Local::new(numbers_known());
     for _ in 0..10_000 {
         let id = local.request(request(FileOp::OPEN)).unwrap();
         sent(&mut local);
@@ -157,7 +157,7 @@ fn a_table_full_of_requests_given_up_stays_small() {
 
 #[test]
 fn an_unlimited_number_in_flight_does_not_panic() {
-    let mut config = Config::default();
+    let mut config = numbers_known();
     config.limits.in_flight = usize::MAX;
     let mut local = asking(config, 1, FileOp::OPEN);
     assert!(local.cancel(1));
@@ -165,7 +165,7 @@ fn an_unlimited_number_in_flight_does_not_panic() {
 
 #[test]
 fn more_requests_than_may_be_in_flight_are_refused_as_busy() {
-    let mut local = asking(Config::default(), 128, FileOp::STAT);
+    let mut local = asking(numbers_known(), 128, FileOp::STAT);
     assert_eq!(local.request(request(FileOp::STAT)), Err(Misuse::Busy));
     assert_eq!(sent(&mut local), []);
     answered(&mut local, answer(5));
@@ -174,7 +174,7 @@ fn more_requests_than_may_be_in_flight_are_refused_as_busy() {
 
 #[test]
 fn requests_that_cannot_leave_are_refused_as_busy_even_when_they_are_given_up() {
-    let mut local = Local::new(Config::default());
+    let mut local = Local::new(numbers_known());
     let accepted = (0..10_000)
         .take_while(|_| local.request(request(FileOp::STAT)).is_ok_and(|id| local.cancel(id)))
         .count();
@@ -183,7 +183,7 @@ fn requests_that_cannot_leave_are_refused_as_busy_even_when_they_are_given_up() 
 
 #[test]
 fn a_refused_request_leaves_the_session_as_it_was() {
-    let mut config = Config::default();
+    let mut config = numbers_known();
     config.limits.in_flight = 0;
     let mut local = Local::new(config);
     assert_eq!(local.request(request(FileOp::STAT)), Err(Misuse::Busy));
@@ -202,7 +202,7 @@ fn every_open_request_is_lost_at_the_end_and_later_ones_fail_at_once() {
         (Local::abort, false),
     ];
     for (end, by_exit) in ends {
-        let mut local = asking(Config::default(), 4, FileOp::STAT);
+        let mut local = asking(numbers_known(), 4, FileOp::STAT);
         assert!(local.cancel(2));
         answered(&mut local, answer(3));
         end(&mut local);
@@ -221,7 +221,7 @@ fn every_open_request_is_lost_at_the_end_and_later_ones_fail_at_once() {
 
 #[test]
 fn a_request_that_can_no_longer_be_sent_fails_at_once() {
-    let mut local = asking(Config::default(), 1, FileOp::STAT);
+    let mut local = asking(numbers_known(), 1, FileOp::STAT);
     local.handle_failure(START, Direction::Write, Some(32));
     assert!(local.request(request(FileOp::STAT)).is_err());
     // What was sent before may still be answered.
@@ -231,7 +231,7 @@ fn a_request_that_can_no_longer_be_sent_fails_at_once() {
 
 #[test]
 fn an_answer_to_a_read_is_held_to_what_was_asked_for() {
-    let mut local = Local::new(Config::default());
+    let mut local = Local::new(numbers_known());
     let mut ask = |size, response: FileResponse| {
         let id = local.request(read_at(size)).unwrap();
         answered(&mut local, FileResponse { id, ..response });
@@ -260,7 +260,7 @@ fn an_answer_to_a_read_is_held_to_what_was_asked_for() {
 
 #[test]
 fn an_answer_that_is_a_failure_keeps_its_number() {
-    let mut local = Local::new(Config::default());
+    let mut local = Local::new(numbers_known());
     assert_eq!(local.request(read_at(3)), Ok(1));
     let failed = FileResponse { errno: 13, count: 9, ..answer(1) };
     answered(&mut local, failed);
@@ -271,7 +271,7 @@ fn an_answer_that_is_a_failure_keeps_its_number() {
 #[test]
 fn an_answer_to_a_write_does_not_say_that_more_was_written_than_was_sent() {
     for count in [4, i64::MAX] {
-        let mut local = Local::new(Config::default());
+        let mut local = Local::new(numbers_known());
         let write = FileRequest { data: Payload::from(&b"abc"[..]), ..request(FileOp::WRITE_AT) };
         assert_eq!(local.request(write), Ok(1));
         answered(&mut local, FileResponse { count, ..answer(1) });
@@ -283,7 +283,7 @@ fn an_answer_to_a_write_does_not_say_that_more_was_written_than_was_sent() {
 
 #[test]
 fn frames_of_other_purposes_are_dropped_and_counted() {
-    let mut local = asking(Config::default(), 1, FileOp::STAT);
+    let mut local = asking(numbers_known(), 1, FileOp::STAT);
     let foreign = [
         Frame::exec(exec("/bin/x")),
         Frame::path_info(Default::default()),

@@ -128,7 +128,7 @@ fn an_answer_too_large_for_the_wire_becomes_errno_75() {
     let entry = DirEntry { stat: Stat { name: "n".repeat(1_000), ..Stat::default() } };
     let mut agent = serving(Config::default(), &[6]);
     agent.respond(FileResponse { entries: vec![entry; 17_000], ..answer(6) });
-    let mut local = Local::new(Config::default());
+    let mut local = Local::new(numbers_known());
     for id in 1..=6 {
         assert_eq!(local.request(request(FileOp::READ_DIR)), Ok(id));
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use trunkline_core::agentproto::{
     AgentConfig, Config, FileOp, FileResponse, Frame, FrameType, Item as _, Local, LocalEvent,
-    Misuse, Read, Write,
+    Misuse, OpNumbers, Read, Write,
 };
 use trunkline_core::{CloseReason, Instant, Machine as _};
 
@@ -32,7 +32,9 @@ pub fn replay(transcript: &Transcript, size: usize) -> Check {
         return Ok(());
     }
     // By default the handles that the original leaks are closed.
-    let mut session = Session::new(Config::default(), size);
+    let mut config = Config::default();
+    config.op_numbers = OpNumbers::Assumed;
+    let mut session = Session::new(config, size);
     session.written_late = true;
     session.play(transcript)?;
     session.check_closes(&transcript.expect.leaked_handles)

@@ -66,6 +66,22 @@ pub enum SignalNumbers {
     Any,
 }
 
+/// Whether it is made sure that both sides number file operations alike (hazard H2).
+///
+/// Version 1.3 gave new meanings to the numbers above 7, and nothing on the wire tells the versions
+/// apart: a mode change sent to an agent of 1.2 empties the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpNumbers {
+    /// A local side asks for operation 16, which 1.2 did not have, and sends its requests once that
+    /// is answered; an agent refuses a first request that only a client of 1.2 sends.
+    #[default]
+    Verified,
+    /// Nothing is asked or refused, as in the original's machinery: both are of 1.3, or the caller
+    /// has made sure.
+    Assumed,
+}
+
 /// Whether an agent's log record of a command shows its arguments (hazard H24).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,6 +114,8 @@ pub struct Config {
     pub lost_input: LostInput,
     /// Signals that an agent's host is asked to deliver.
     pub signal_numbers: SignalNumbers,
+    /// Numbers of file operations.
+    pub op_numbers: OpNumbers,
     /// Arguments in an agent's log records.
     pub log_arguments: LogArguments,
     /// How long a local side waits for an agent's first frame. `None`, the default: for ever.
@@ -116,6 +134,7 @@ impl Default for Config {
             late_handle: LateHandle::default(),
             lost_input: LostInput::HangUp { grace: Duration::from_secs(5) },
             signal_numbers: SignalNumbers::default(),
+            op_numbers: OpNumbers::default(),
             log_arguments: LogArguments::default(),
             answer_timeout: None,
             log_level: super::Level::TRACE.0,
@@ -134,6 +153,7 @@ impl Config {
             late_handle: LateHandle::Leak,
             lost_input: LostInput::Ignore,
             signal_numbers: SignalNumbers::Any,
+            op_numbers: OpNumbers::Assumed,
             ..Self::default()
         }
     }

@@ -14,6 +14,7 @@ use super::frame::{AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEn
 use super::inbox::Read;
 use super::link::{Link, Next, Stats};
 use super::log::cut;
+use super::numbers::{Answered, Numbers};
 use super::outbox::Write;
 use super::violation::FirstBytes;
 use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
@@ -120,6 +121,7 @@ pub struct Local {
     link: Link<LocalEvent>,
     mode: Mode,
     calls: Calls,
+    numbers: Numbers,
     logs: Meter,
     exited: bool,
     deadline: Option<Instant>,
@@ -131,6 +133,7 @@ impl Local {
     pub fn new(config: Config) -> Self {
         Self {
             calls: Calls::new(config.limits.in_flight, config.late_handle),
+            numbers: Numbers::new(config.op_numbers),
             logs: Meter::new(config.limits.log_burst, config.limits.log_rate),
             link: Link::new(config),
             mode: Mode::Idle,
@@ -275,6 +278,10 @@ impl Local {
 
     /// Sends a file request and says its number, which the answer will carry.
     ///
+    /// By default the first one makes the machine ask whether the agent numbers operations as this
+    /// one does; requests wait for that answer, and are lost with the session when it does not
+    /// ([`OpNumbers`](super::OpNumbers)).
+    ///
     /// # Errors
     ///
     /// [`Misuse`] after the end, in a session of another purpose, or with too many in flight.
@@ -289,10 +296,11 @@ impl Local {
         {
             return Err(Misuse::Busy);
         }
+        let op = request.op;
         let id = self.calls.start(&mut request);
         let segment =
             self.encode(&Frame::file_request(request)).inspect_err(|_| self.calls.undo(id))?;
-        self.link.outbox.push(segment);
+        self.numbers.send(id, op, segment, &mut self.link.outbox);
         if self.mode == Mode::Idle {
             self.mode = Mode::Files;
             self.expect_answer();
@@ -300,10 +308,14 @@ impl Local {
         Ok(id)
     }
 
-    /// Gives a request up; false when it is not in flight. The agent still performs it.
+    /// Gives a request up; false when it is not in flight. Once sent, the agent still performs it.
     ///
     /// A handle in its late answer is closed, unless the configuration says otherwise.
     pub fn cancel(&mut self, id: u32) -> bool {
+        if self.numbers.forget(id) {
+            self.calls.undo(id);
+            return true;
+        }
         self.calls.cancel(id)
     }
 
@@ -361,10 +373,7 @@ impl Local {
                     self.link.outbox.clear();
                     self.end(reason);
                 }
-                Next::Failed(violation) => {
-                    self.link.outbox.clear();
-                    self.end(CloseReason::Violation(Violation::Agentproto(violation)));
-                }
+                Next::Failed(violation) => self.fail(violation),
             }
         }
     }
@@ -432,12 +441,22 @@ impl Local {
             return;
         };
         let id = response.id;
+        let refused = match self.numbers.answer(&response, &mut self.link.outbox) {
+            Answered::Ask => return,
+            Answered::Early => return self.drop_response(id),
+            Answered::Request => None,
+            Answered::Refused { own, violation } => {
+                if own {
+                    return self.fail(violation);
+                }
+                Some(violation)
+            }
+        };
         match self.calls.answer(*response) {
             Answer::Deliver(response) => self.link.hand_over(LocalEvent::Response(response)),
             Answer::Own => {}
             answer @ (Answer::Drop | Answer::Close(_)) => {
-                self.link.stats.responses_dropped += 1;
-                self.link.stats.last_dropped_response = Some(id);
+                self.drop_response(id);
                 if let Answer::Close(handle) = answer {
                     let mut request =
                         FileRequest { op: FileOp::CLOSE, handle, ..FileRequest::default() };
@@ -447,6 +466,20 @@ impl Local {
                 }
             }
         }
+        if let Some(violation) = refused {
+            self.fail(violation);
+        }
+    }
+
+    const fn drop_response(&mut self, id: u32) {
+        self.link.stats.responses_dropped += 1;
+        self.link.stats.last_dropped_response = Some(id);
+    }
+
+    /// The agent broke a rule: nothing more is sent or received.
+    fn fail(&mut self, violation: super::Violation) {
+        self.link.outbox.clear();
+        self.end(CloseReason::Violation(Violation::Agentproto(violation)));
     }
 
     fn end(&mut self, reason: CloseReason) {
@@ -454,6 +487,7 @@ impl Local {
             return;
         }
         self.deadline = None;
+        self.numbers.clear();
         for id in self.calls.fail_all() {
             self.link.tell(LocalEvent::RequestLost(id));
         }

@@ -19,6 +19,7 @@ mod link;
 mod local;
 mod log;
 mod mode;
+mod numbers;
 mod outbox;
 mod record;
 mod scan;
@@ -27,7 +28,7 @@ mod wire;
 
 pub use agent::{Agent, AgentEvent};
 pub use config::{
-    Acceptance, Config, LateData, LateHandle, LogArguments, LostInput, SignalNumbers,
+    Acceptance, Config, LateData, LateHandle, LogArguments, LostInput, OpNumbers, SignalNumbers,
 };
 pub use decoder::{Decoder, Item};
 pub use encode::{EncodeError, data_segment, encode};

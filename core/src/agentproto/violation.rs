@@ -76,6 +76,14 @@ pub enum Violation {
         /// Its type.
         kind: FrameType,
     },
+    /// The agent does not know file operation 16: it serves no files, or is of version 1.2, whose
+    /// numbers mean other operations (H2).
+    UnknownOperations {
+        /// What it answered.
+        errno: u32,
+    },
+    /// The first file request is one that only a client of version 1.2 sends (H2).
+    OldClient,
     /// A coercion of tier Q, refused by the acceptance in force.
     Quirk {
         /// Its number in section 3, such as `D6`.
@@ -87,7 +95,7 @@ pub enum Violation {
 
 impl Violation {
     /// The class of the violation: malformed, type, range, utf8, key, tag, limit, first frame,
-    /// quirk or canonical.
+    /// operations, quirk or canonical.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -102,6 +110,7 @@ impl Violation {
             | Self::FrameSize { .. }
             | Self::FrameMemory { .. } => "limit",
             Self::FirstFrame { .. } => "first frame",
+            Self::UnknownOperations { .. } | Self::OldClient => "operations",
             Self::Quirk { .. } => "quirk",
             Self::NotCanonical => "canonical",
         }
@@ -131,6 +140,14 @@ impl fmt::Display for Violation {
                 write!(f, "a frame that takes more than {limit} bytes of memory")
             }
             Self::FirstFrame { kind } => write!(f, "a first frame of type {}", kind.0),
+            Self::UnknownOperations { errno } => write!(
+                f,
+                "the agent does not know file operation 16 (errno {errno}): it serves no files, or \
+                 is of version 1.2, where the numbers mean other operations"
+            ),
+            Self::OldClient => f.write_str(
+                "a file request of a client of version 1.2, where the numbers mean other operations",
+            ),
             Self::Quirk { rule } => write!(f, "an encoding outside the format (rule {rule})"),
             Self::NotCanonical => f.write_str("not the canonical encoding"),
         }

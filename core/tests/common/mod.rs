@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline_core::agentproto::{
     Agent, AgentConfig, AgentEvent, Config, Decoder, ExecRequest, FileResponse, Frame, FrameType,
-    Item, Local, LocalEvent, LogRecord, Read, Stats, Write,
+    Item, Local, LocalEvent, LogRecord, OpNumbers, Read, Stats, Write,
 };
 use trunkline_core::{CloseReason, Instant, Machine, Segment};
 
@@ -31,6 +31,13 @@ pub(crate) fn frames_of(bytes: &[u8]) -> Vec<Frame> {
     let frames = std::iter::from_fn(|| decoder.poll().unwrap()).collect();
     assert_eq!(decoder.buffered(), 0, "whole frames only");
     frames
+}
+
+/// The default settings for tests of requests: the agent's numbers are known, nobody asks for them.
+pub(crate) fn numbers_known() -> Config {
+    let mut config = Config::default();
+    config.op_numbers = OpNumbers::Assumed;
+    config
 }
 
 pub(crate) fn exec(path: &str) -> ExecRequest {

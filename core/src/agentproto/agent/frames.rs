@@ -6,11 +6,16 @@ use alloc::vec::Vec;
 
 use super::{Agent, AgentEvent, HangUp, State, Step};
 use crate::agentproto::config::{LogArguments, LostInput, SignalNumbers};
+use crate::agentproto::fileop::FileResponse;
 use crate::agentproto::frame::{ExecRequest, Frame, FrameType, LogRecord};
 use crate::agentproto::link::Next;
 use crate::agentproto::local::descriptors_fit;
 use crate::agentproto::log::{Level, cut};
+use crate::agentproto::numbers::{are_verified, is_of_an_old_client};
 use crate::{CloseReason, Violation, agentproto};
+
+/// ENOSYS, the number for an operation that is not known.
+const ENOSYS: u32 = 38;
 
 impl Agent {
     pub(super) fn pump(&mut self) {
@@ -142,6 +147,13 @@ impl Agent {
     fn file_frame(&mut self, frame: Frame) {
         match frame {
             Frame { kind: FrameType::FILE_REQUEST, file_request: Some(request), .. } => {
+                let is_first = !core::mem::replace(&mut self.asked, true);
+                if is_first
+                    && are_verified(self.link.config.op_numbers)
+                    && is_of_an_old_client(&request)
+                {
+                    return self.refuse_old_client(request.id);
+                }
                 self.unanswered.charge(request.id, self.link.decoder.cost());
                 self.link.hand_over(AgentEvent::FileRequest(*request));
             }
@@ -150,6 +162,18 @@ impl Agent {
             }
             _ => self.link.stats.frames_dropped += 1,
         }
+    }
+
+    /// The client means other operations by its numbers: not one of them may be performed.
+    fn refuse_old_client(&mut self, id: u32) {
+        let violation = agentproto::Violation::OldClient;
+        let message = violation.to_string();
+        let record = LogRecord::new(Level::ERROR, "expected a client of version 1.3");
+        self.log(record.with("error", &message));
+        let answer = FileResponse { id, errno: ENOSYS, message, ..FileResponse::default() };
+        // Without a list it encodes.
+        let _ = self.link.outbox.control(&Frame::file_response(answer));
+        self.refuse(CloseReason::Violation(Violation::Agentproto(violation)));
     }
 
     /// No frame will come any more: the input ended, failed, or broke a rule.

@@ -97,6 +97,7 @@ const ENTRY: usize = 48;
 /// |---|---|---|
 /// | start | CONFIG | kept, once; then the same again |
 /// | start | EXEC, PATH QUERY, FILE REQUEST | `Exec`, `PathQuery` or `FileRequest`: the session's purpose |
+/// | start | the first FILE REQUEST is one of version 1.2 | answered with errno 38, closed, status 127 |
 /// | start | anything else, or nothing | a log record, closed, status 127; never an exit frame |
 /// | running | DATA, EOF of a stream of the command | queued; `Readable` |
 /// | running | SIGNAL | `Signal`, at once, whatever waits for the command |
@@ -118,6 +119,8 @@ pub struct Agent {
     /// The hang-up has begun; it does not begin twice.
     hanging_up: bool,
     unanswered: Unanswered,
+    /// A file request has come.
+    asked: bool,
     /// Why a file service is over, while requests are unanswered.
     over: Option<CloseReason>,
     status: u8,
@@ -135,6 +138,7 @@ impl Agent {
             hang_up: None,
             hanging_up: false,
             unanswered: Unanswered::default(),
+            asked: false,
             over: None,
             status: 0,
         }
