@@ -9,6 +9,7 @@ mod cancel;
 mod drops;
 mod echo;
 mod exit;
+mod given_up;
 mod logs;
 mod lost;
 mod many;
