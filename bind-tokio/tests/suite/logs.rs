@@ -16,11 +16,11 @@ use super::support::{eventually, exited, options, program, sh, start_over};
 
 /// One event as a subscriber sees it.
 #[derive(Clone, Debug, Default)]
-struct Seen {
+pub(crate) struct Seen {
     level: Option<Level>,
-    message: String,
-    source: String,
-    attributes: String,
+    pub(crate) message: String,
+    pub(crate) source: String,
+    pub(crate) attributes: String,
     fields: usize,
 }
 
@@ -72,14 +72,14 @@ impl Subscriber for Ears {
 }
 
 /// Begins to listen, and gives a mark that no other test has.
-fn listen() -> String {
+pub(crate) fn listen() -> String {
     static ONCE: Once = Once::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     ONCE.call_once(|| tracing::subscriber::set_global_default(Ears).unwrap());
     format!("mark-{}-", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn heard(mark: &str) -> Vec<Seen> {
+pub(crate) fn heard(mark: &str) -> Vec<Seen> {
     let seen = SEEN.lock().unwrap();
     let marked = |seen: &&Seen| seen.message.contains(mark) || seen.attributes.contains(mark);
     seen.iter().filter(marked).cloned().collect()

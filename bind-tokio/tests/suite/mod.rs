@@ -10,6 +10,7 @@ mod drops;
 mod echo;
 mod exit;
 mod given_up;
+mod interop;
 mod logs;
 mod lost;
 mod many;

@@ -13,6 +13,7 @@ mod descriptors;
 mod environment;
 mod extras;
 mod interop;
+mod interop_hazards;
 mod job;
 mod lost;
 mod marker;
