@@ -1,7 +1,7 @@
 //! The bindings against the Go peer, which nobody wrote together with them.
 
-use std::io::{Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -161,20 +161,14 @@ fn signals_reach_a_command_on_a_go_agent() {
 #[test]
 fn signals_to_a_go_runner_reach_the_command() {
     let mut child = runner(&[], &["sh", "-c", TELLS]).stdout(Stdio::piped()).spawn().unwrap();
-    assert_eq!(said(&mut child), "ready");
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(said.next().as_deref(), Some("ready"));
     let pid = Pid::from_child(&child);
     for (name, signal) in SIGNALS {
         kill_process(pid, signal).unwrap();
-        assert_eq!(said(&mut child), name);
+        assert_eq!(said.next().as_deref(), Some(name));
     }
     assert_eq!(child.wait().unwrap().code(), Some(9));
-}
-
-/// The next line that a process says.
-fn said(child: &mut Child) -> String {
-    let mut bytes = child.stdout.as_mut().unwrap().bytes();
-    let line = bytes.by_ref().map(Result::unwrap).take_while(|byte| *byte != b'\n').collect();
-    String::from_utf8(line).unwrap()
 }
 
 #[test]
@@ -240,7 +234,8 @@ fn a_go_agent_that_talks_before_and_behind_the_exit_is_taken_for_what_it_is() {
         let script = "(sleep 0.2; echo late) & echo early; exit 3";
         let output = agent.exec(sh(script)).unwrap().output().await.unwrap();
         assert_eq!(output.stdout, b"early\nlate\n");
-        assert_eq!(output.status, exited(3));
+        // What it says into a link that we have left may kill it: that is not the command's end.
+        assert_eq!(output.status.code(), Some(3));
     });
 }
 
