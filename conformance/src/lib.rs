@@ -16,6 +16,7 @@
 pub mod agentproto;
 pub mod case;
 pub mod diff;
+pub mod fuzz;
 pub mod guard;
 pub mod notation;
 pub mod registry;

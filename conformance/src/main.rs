@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use trunkline_conformance::fuzz::seeds;
 use trunkline_conformance::report::{Report, Totals};
 use trunkline_conformance::vectors::Suite;
 use trunkline_conformance::{guard, run};
@@ -41,6 +42,13 @@ enum Command {
         #[arg(long = "wire", value_name = "WIRE")]
         wires: Vec<String>,
     },
+    /// Make fuzzing seeds from the golden vectors of a folder: one folder for each target.
+    Seeds {
+        /// The folder of vectors.
+        dir: PathBuf,
+        /// Where to write; made when it is not there.
+        out: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -49,8 +57,14 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     guard::quiet_panics();
-    let Command::Vectors { dir, json, wires } = arguments.command;
-    let report = match Suite::load(&dir, &wires) {
+    match arguments.command {
+        Command::Vectors { dir, json, wires } => vectors(&dir, json, &wires),
+        Command::Seeds { dir, out } => write_seeds(&dir, &out),
+    }
+}
+
+fn vectors(dir: &Path, json: bool, wires: &[String]) -> ExitCode {
+    let report = match Suite::load(dir, wires) {
         Ok(suite) => run(&suite),
         Err(error) => return refuse(&error.to_string()),
     };
@@ -67,6 +81,20 @@ fn main() -> ExitCode {
             "nothing in {} could be run; the report says why of each file",
             dir.display()
         )),
+    }
+}
+
+fn write_seeds(dir: &Path, out: &Path) -> ExitCode {
+    let seeds = match Suite::load(dir, &["agentproto".into()]) {
+        Ok(suite) => seeds::seeds(&suite),
+        Err(error) => return refuse(&error.to_string()),
+    };
+    match seeds::write(&seeds, out) {
+        Ok(count) => {
+            println!("{count} seeds in {}", out.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&format!("{} cannot be written: {error}", out.display())),
     }
 }
 

@@ -1,0 +1,46 @@
+//! What any bytes at all must not do to this implementation: the bodies of the fuzz targets.
+//!
+//! Each body is a plain function of bytes that panics when a promise is broken, so that one and the
+//! same code is a fuzz target (`fuzz/` holds one line for each), a test over the seeds under any
+//! toolchain (`conformance/tests/fuzz.rs`), and a way to look at a crash file. [`seeds`] makes the
+//! inputs to start from out of the golden vectors.
+//!
+//! The first bytes of an input choose settings and the cuts; the rest is what arrives, or a list of
+//! operations: each body says which.
+
+mod agent;
+mod cbor;
+mod codec;
+mod frames;
+mod local;
+mod ops;
+mod pair;
+mod schema;
+pub mod seeds;
+mod watch;
+mod weight;
+
+pub use agent::agentproto_agent;
+pub use cbor::agentproto_cbor;
+pub use codec::{agentproto_frame, agentproto_record};
+pub use local::agentproto_local;
+pub use pair::agentproto_pair;
+
+/// One fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, which is that of its file in `fuzz/fuzz_targets` too.
+    pub name: &'static str,
+    /// What it does with an input.
+    pub run: fn(&[u8]),
+}
+
+/// Every fuzz target.
+pub const TARGETS: [Target; 6] = [
+    Target { name: "agentproto_frame", run: agentproto_frame },
+    Target { name: "agentproto_record", run: agentproto_record },
+    Target { name: "agentproto_cbor", run: agentproto_cbor },
+    Target { name: "agentproto_local", run: agentproto_local },
+    Target { name: "agentproto_agent", run: agentproto_agent },
+    Target { name: "agentproto_pair", run: agentproto_pair },
+];

@@ -1,0 +1,174 @@
+//! Inputs to start fuzzing from, made out of the golden vectors.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::Value;
+use trunkline_core::agentproto::FrameType;
+
+use crate::agentproto::transcripts::{Action, Mode, Side, Step, Transcript};
+use crate::notation;
+use crate::vectors::Suite;
+
+/// The longest seed: what is longer costs more time than it finds.
+const LONGEST: usize = 5_000;
+
+/// One input for one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// The target's name.
+    pub target: &'static str,
+    /// The name of the case it was made of.
+    pub name: String,
+    /// The input.
+    pub input: Vec<u8>,
+}
+
+/// The seeds of every target, from the vectors of agentproto.
+///
+/// A frame or a record of the vectors is a seed of the codec's targets as it stands; a transcript
+/// becomes operations: what one end sent is fed, what the other end did is done. Two sessions
+/// written here start the pair.
+#[must_use]
+pub fn seeds(suite: &Suite) -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for file in suite.files.iter().filter(|file| file.wire == "agentproto") {
+        for (number, case) in file.cases.iter().flatten().enumerate() {
+            let name = format!("{}-{}", file.name.trim_end_matches(".json"), case.name);
+            match file.name.as_str() {
+                "frames.json" | "lenient.json" | "rejects.json" | "recordings.json" => {
+                    let records =
+                        file.name == "recordings.json" || text(&case.value, "target") == "record";
+                    let bytes = case.value.get("hex").and_then(|hex| notation::bytes(hex).ok());
+                    seeds.extend(bytes.into_iter().flat_map(|b| codec(records, &name, number, &b)));
+                }
+                "transcripts.json" => {
+                    seeds.extend(Transcript::read(&case.value).iter().flat_map(|transcript| {
+                        [local(&name, transcript), agent(&name, transcript)]
+                    }));
+                }
+                _ => {}
+            }
+        }
+    }
+    seeds.extend(pairs());
+    seeds.retain(|seed| seed.input.len() <= LONGEST);
+    seeds
+}
+
+/// Writes every seed into the folder of its target below `folder`; says how many there are.
+///
+/// # Errors
+///
+/// What the system says when a folder or a file cannot be written.
+pub fn write(seeds: &[Seed], folder: &Path) -> io::Result<usize> {
+    for seed in seeds {
+        let folder = folder.join(seed.target);
+        fs::create_dir_all(&folder)?;
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let name: String = seed.name.chars().take(100).map(plain).collect();
+        fs::write(folder.join(name), &seed.input)?;
+    }
+    Ok(seeds.len())
+}
+
+fn text<'a>(case: &'a Value, key: &str) -> &'a str {
+    case.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn codec(records: bool, name: &str, number: usize, bytes: &[u8]) -> [Seed; 2] {
+    let cut = u8::try_from(number % 251).unwrap_or_default();
+    let target = if records { "agentproto_record" } else { "agentproto_frame" };
+    let with =
+        |target, head: &[u8]| Seed { target, name: name.to_owned(), input: [head, bytes].concat() };
+    [with(target, &[0, cut]), with("agentproto_cbor", &[u8::from(records)])]
+}
+
+/// Feeds bytes: the operation 0, a length, as many bytes.
+fn feed(to: &mut Vec<u8>, bytes: &[u8]) {
+    for piece in bytes.chunks(250) {
+        to.extend([0, u8::try_from(piece.len()).unwrap_or_default()]);
+        to.extend(piece);
+    }
+}
+
+/// A byte that stands for a size.
+fn size(size: usize) -> u8 {
+    u8::try_from(size).map_or(200, |size| size.min(199))
+}
+
+fn low(number: impl TryInto<u8>) -> u8 {
+    number.try_into().unwrap_or_default()
+}
+
+const SETTLE: u8 = 255;
+
+/// A transcript as a local side's operations.
+fn local(name: &str, transcript: &Transcript) -> Seed {
+    let purpose = match transcript.mode {
+        Mode::Exec => 0,
+        Mode::PathQuery => 1,
+        Mode::FileOp => 2,
+        Mode::Refused => 3,
+    };
+    let mut input = vec![1, purpose];
+    for Step { from, action, .. } in &transcript.steps {
+        match (from, action) {
+            (Side::Agent, Action::Write { bytes, .. }) => feed(&mut input, bytes),
+            (Side::Agent, Action::End) => input.extend([236, 0]),
+            (Side::Agent, Action::Cancel(_)) => {}
+            (Side::Local, Action::Write { frame: Some(frame), .. }) => match frame.kind {
+                FrameType::DATA => input.extend([160, low(frame.stream), size(frame.data.len())]),
+                FrameType::EOF => input.extend([180, low(frame.stream)]),
+                FrameType::SIGNAL => input.extend([186, low(frame.signal)]),
+                FrameType::FILE_REQUEST => {
+                    let op = frame.file_request.as_ref().map_or(1, |request| request.op.0);
+                    input.extend([192, op, 20, 0, 30, 2]);
+                }
+                _ => {}
+            },
+            (Side::Local, Action::Write { frame: None, .. }) => {}
+            (Side::Local, Action::End) => input.push(241),
+            (Side::Local, Action::Cancel(id)) => input.extend([212, low(*id)]),
+        }
+        input.push(SETTLE);
+    }
+    Seed { target: "agentproto_local", name: name.to_owned(), input }
+}
+
+/// A transcript as an agent's operations.
+fn agent(name: &str, transcript: &Transcript) -> Seed {
+    let mut input = vec![1, 1];
+    for Step { from, action, .. } in &transcript.steps {
+        match (from, action) {
+            (Side::Local, Action::Write { bytes, .. }) => feed(&mut input, bytes),
+            (Side::Local, Action::End) => input.extend([234, 0]),
+            (Side::Agent, Action::Write { frame: Some(frame), .. }) => match frame.kind {
+                FrameType::DATA => input.extend([155, low(frame.stream), size(frame.data.len())]),
+                FrameType::EOF => input.extend([175, low(frame.stream)]),
+                FrameType::EXIT => input.extend([175, 1, 175, 2, 214, low(frame.code)]),
+                FrameType::FILE_RESPONSE => input.extend([190, 0, 10, 30]),
+                FrameType::PATH_INFO => input.extend([205, 3]),
+                _ => {}
+            },
+            _ => {}
+        }
+        input.push(SETTLE);
+    }
+    Seed { target: "agentproto_agent", name: name.to_owned(), input }
+}
+
+/// A command that is fed and answers, and a file service.
+fn pairs() -> impl Iterator<Item = Seed> {
+    let command = [
+        &[0, 0, 0, 0, 40, 0, 1, 60, 80, 90, 0, 210][..],
+        &[120, 1, 50, 120, 2, 210, 100, 255, 150, 3, 20, 200, 2, 255],
+        &[110, 0, 130, 1, 130, 2, 140, 5],
+    ];
+    let files =
+        [&[0, 1, 160, 5, 9, 1, 20, 2][..], &[160, 6, 200, 1, 20, 2, 60, 255, 170, 0, 10, 40]];
+    [("command", command.concat()), ("files", files.concat())]
+        .into_iter()
+        .map(|(name, input)| Seed { target: "agentproto_pair", name: name.to_owned(), input })
+}

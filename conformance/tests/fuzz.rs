@@ -1,0 +1,82 @@
+//! The bodies of the fuzz targets over every seed, under any toolchain.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use trunkline_conformance::fuzz::TARGETS;
+use trunkline_conformance::fuzz::seeds::{Seed, seeds};
+use trunkline_conformance::vectors::Suite;
+
+fn all() -> Vec<Seed> {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
+    seeds(&Suite::load(&vectors, &["agentproto".into()]).unwrap())
+}
+
+fn hold(target: &str) {
+    let target = TARGETS.iter().find(|known| known.name == target).unwrap();
+    let seeds = all().into_iter().filter(|seed| seed.target == target.name).collect::<Vec<_>>();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let mut input = seed.input;
+        // Under every setting that the first byte chooses, and cut anywhere.
+        for how in 0..8 {
+            input[0] = how;
+            (target.run)(&input);
+        }
+        for length in (0..input.len()).step_by(1 + input.len() / 10) {
+            (target.run)(&input[..length]);
+        }
+        // Some bytes with another value: the neighbourhood in which fuzzing begins.
+        for at in (0..input.len()).step_by(1 + input.len() / 40) {
+            input[at] = !input[at];
+            (target.run)(&input);
+            input[at] = !input[at];
+        }
+    }
+}
+
+macro_rules! hold {
+    ($($test:ident $target:literal)*) => {$(
+        #[test]
+        fn $test() {
+            hold($target);
+        }
+    )*};
+}
+
+hold! {
+    frames_hold "agentproto_frame"
+    records_hold "agentproto_record"
+    cbor_holds "agentproto_cbor"
+    local_sides_hold "agentproto_local"
+    agents_hold "agentproto_agent"
+    pairs_hold "agentproto_pair"
+}
+
+#[test]
+fn every_target_has_seeds_and_every_transcript_is_one() {
+    let mut counts = BTreeMap::new();
+    for seed in all() {
+        *counts.entry(seed.target).or_insert(0) += 1;
+    }
+    for target in TARGETS {
+        assert!(counts.contains_key(target.name), "{}", target.name);
+    }
+    assert_eq!(counts.len(), TARGETS.len(), "{counts:?}");
+    assert!(counts["agentproto_frame"] > 250 && counts["agentproto_local"] > 25, "{counts:?}");
+}
+
+/// A target that is not built would be forgotten by everyone.
+#[test]
+fn every_target_is_a_line_in_the_fuzz_workspace() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    let files = std::fs::read_dir(fuzz.join("fuzz_targets")).unwrap().count();
+    assert_eq!((manifest.matches("[[bin]]").count(), files), (TARGETS.len(), TARGETS.len()));
+    for target in TARGETS {
+        let path = fuzz.join(format!("fuzz_targets/{}.rs", target.name));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(&format!("fuzz::{}(", target.name)), "{}", target.name);
+        assert!(manifest.contains(&format!("name = \"{}\"", target.name)), "{}", target.name);
+    }
+}
