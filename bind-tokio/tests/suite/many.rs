@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use trunkline_core::agentproto::LostInput;
 
-use crate::rt::{self, Agent, PathQuery};
+use crate::rt::{self, Agent, Exec, ExecRequest, PathQuery};
 
 use super::support::{
     Pattern, agent_program, cancel_at, eventually, exited, options, sh, sh_with_fds, start,
@@ -102,18 +102,56 @@ fn has_children() -> bool {
     !matches!(waitid(WaitId::All, options), Err(Errno::CHILD))
 }
 
+/// Runs a test in a process of its own, because others have descriptors and children too; says
+/// whether this is that process.
+fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let alone = Command::new(std::env::current_exe().unwrap())
+        .args([&format!("cases::many::{test}"), "--exact", "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&alone.stdout) + String::from_utf8_lossy(&alone.stderr);
+    assert!(alone.status.success() && told.contains("1 passed"), "{told}");
+    // Shown when the test fails, or when somebody wants to see the figures.
+    eprintln!("{told}");
+    false
+}
+
+/// How much memory this process has resident, in KiB; where nobody tells, none.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.map_or(0, |line| line.trim_end_matches("kB").trim().parse().unwrap())
+}
+
+/// What this process has before and must not have more of behind.
+struct Before {
+    descriptors: usize,
+    resident: usize,
+}
+
+impl Before {
+    async fn now() -> Self {
+        eventually("all children are reaped", || !has_children()).await;
+        Self { descriptors: descriptors(), resident: resident() }
+    }
+
+    /// Asserts that nothing is left, and that memory grew by less than this.
+    async fn is_as_now(&self, most: usize) {
+        eventually("all children are reaped", || !has_children()).await;
+        eventually("all descriptors are closed", || descriptors() <= self.descriptors).await;
+        let grown = resident().saturating_sub(self.resident);
+        eprintln!("{} KiB resident, then {grown} more", self.resident);
+        assert!(grown < most, "{grown} KiB more than {} are resident", self.resident);
+    }
+}
+
 #[test]
 fn three_hundred_sessions_leave_no_descriptor_and_no_process() {
-    if std::env::var_os(ALONE).is_none() {
-        // Other tests have descriptors and children of their own: this one needs a process.
-        let test = "cases::many::three_hundred_sessions_leave_no_descriptor_and_no_process";
-        let alone = Command::new(std::env::current_exe().unwrap())
-            .args([test, "--exact"])
-            .env(ALONE, "1")
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&alone.stdout) + String::from_utf8_lossy(&alone.stderr);
-        assert!(alone.status.success() && told.contains("1 passed"), "{told}");
+    if !is_alone("three_hundred_sessions_leave_no_descriptor_and_no_process") {
         return;
     }
     rt::each_alone(async || {
@@ -121,13 +159,81 @@ fn three_hundred_sessions_leave_no_descriptor_and_no_process() {
         for number in 0..12 {
             session(number).await;
         }
-        eventually("all children are reaped", || !has_children()).await;
-        let before = descriptors();
+        let before = Before::now().await;
         for number in 0..300 {
             session(number).await;
         }
-        eventually("all children are reaped", || !has_children()).await;
-        eventually("all descriptors are closed", || descriptors() <= before).await;
+        before.is_as_now(MORE).await;
+    });
+}
+
+/// What an allocator may keep for itself: far less than a few bytes of each session's queues.
+const MORE: usize = 4 << 10;
+
+/// A command with something on every stream; the shell needs no other program for it.
+fn busy(number: usize) -> ExecRequest {
+    sh(&format!("read line; echo $line; echo err >&2; exit {}", number % 100))
+}
+
+/// Sees it through.
+async fn finish(mut exec: Exec, number: usize) {
+    let mut stdin = exec.take_stdin().unwrap();
+    rt::write_all(&mut stdin, b"in\n").await.unwrap();
+    drop(stdin);
+    let output = exec.output().await.unwrap();
+    assert_eq!((output.stdout, output.stderr), (b"in\n".into(), b"err\n".into()));
+    assert_eq!(output.status, exited(i64::try_from(number % 100).unwrap()));
+}
+
+#[test]
+fn a_thousand_commands_one_after_the_other_leave_nothing() {
+    if !is_alone("a_thousand_commands_one_after_the_other_leave_nothing") {
+        return;
+    }
+    rt::each_alone(async || {
+        let session = async |number: usize| {
+            let (local, remote) = rt::socket_pair();
+            let agent = rt::spawn(rt::serve(remote, options()));
+            finish(rt::exec_over(local, busy(number)).unwrap(), number).await;
+            assert_eq!(agent.await, 0);
+        };
+        for number in 0..50 {
+            session(number).await;
+        }
+        let before = Before::now().await;
+        for number in 0..1_000 {
+            session(number).await;
+        }
+        before.is_as_now(MORE).await;
+    });
+}
+
+#[test]
+fn fifty_agent_processes_at_once_again_and_again_leave_nothing() {
+    if !is_alone("fifty_agent_processes_at_once_again_and_again_leave_nothing") {
+        return;
+    }
+    rt::each_alone(async || {
+        let agent = Agent::command(agent_program(), [""; 0]);
+        let round = async || {
+            let commands: Vec<_> = (0..50)
+                .map(|number| {
+                    let agent = agent.clone();
+                    rt::spawn(
+                        async move { finish(agent.exec(busy(number)).unwrap(), number).await },
+                    )
+                })
+                .collect();
+            for command in commands {
+                command.await;
+            }
+        };
+        round().await;
+        let before = Before::now().await;
+        for _ in 0..4 {
+            round().await;
+        }
+        before.is_as_now(MORE).await;
     });
 }
 
