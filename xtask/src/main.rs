@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+mod coverage;
+mod fuzz;
+mod line;
 mod setup;
 mod steps;
 mod tidy;
@@ -13,10 +16,11 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: cargo xtask COMMAND
 
-  test            run every step: formatting, lints, docs, tests, vectors, the no_std build;
-                  installs what is missing through rustup and says so
+  test            run every step: formatting, lints, docs, tests, vectors, the no_std build,
+                  fuzzing, Miri; installs what is missing and says so
   test STEP...    run only the named steps
   test --list     list the steps and what each one runs
+  coverage        print how many of core's lines its tests reach
   tidy            check the house rules alone
   help            print this text
 ";
@@ -68,11 +72,12 @@ fn run(args: &[String]) -> Result<(), Failure> {
             Ok(())
         }
         "test" => steps::run(&root()?, &steps::choose(rest).map_err(Failure::usage)?),
-        "tidy" => match rest.first() {
+        "tidy" | "coverage" => match rest.first() {
             Some(extra) => {
-                Err(Failure::usage(format!("tidy takes no arguments, but got `{extra}`")))
+                Err(Failure::usage(format!("{command} takes no arguments, but got `{extra}`")))
             }
-            None => tidy::run(&root()?),
+            None if command == "tidy" => tidy::run(&root()?),
+            None => coverage::run(&root()?),
         },
         other => {
             Err(Failure::usage(format!("unknown command `{other}`; `cargo xtask help` lists them")))

@@ -7,8 +7,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::setup::{self, BARE_TARGET, Need};
-use crate::tidy;
+use crate::line::Line;
+use crate::setup::{self, BARE_TARGET, Need, PROGRAMS};
+use crate::{fuzz, tidy};
 
 /// One step, by the name it is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +22,12 @@ pub(crate) enum Step {
     Test,
     Vectors,
     NoStd,
+    Fuzz,
+    Miri,
 }
 
 /// Every step, in the order in which they run: the quick ones first.
-const ALL: [Step; 8] = [
+const ALL: [Step; 10] = [
     Step::Fmt,
     Step::Tidy,
     Step::Clippy,
@@ -33,7 +36,16 @@ const ALL: [Step; 8] = [
     Step::Test,
     Step::Vectors,
     Step::NoStd,
+    Step::Fuzz,
+    Step::Miri,
 ];
+
+/// Tests of core that Miri interprets: the codec and the machines, in smaller sizes.
+const INTERPRETED: &str = "test -p trunkline-core --all-features --lib --test codec --test session_exec \
+     --test session_files --test session_laws";
+
+/// A target whose bytes stand the other way round, and whose pointers are as wide.
+const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
 
 impl Step {
     fn name(self) -> &'static str {
@@ -46,28 +58,42 @@ impl Step {
             Self::Test => "test",
             Self::Vectors => "vectors",
             Self::NoStd => "nostd",
+            Self::Fuzz => "fuzz",
+            Self::Miri => "miri",
         }
     }
 
-    fn need(self) -> Option<Need> {
+    fn needs(self) -> Vec<Need> {
         match self {
-            Self::Fmt => Some(Need::Rustfmt),
-            Self::Clippy => Some(Need::Clippy),
-            Self::NoStd => Some(Need::BareTarget),
-            _ => None,
+            Self::Fmt => vec![Need::Rustfmt],
+            Self::Clippy => vec![Need::Clippy],
+            Self::NoStd => vec![Need::BareTarget],
+            Self::Test => PROGRAMS.map(Need::Program).to_vec(),
+            Self::Fuzz => vec![Need::Nightly, Need::CargoFuzz],
+            Self::Miri => vec![Need::Nightly, Need::Miri],
+            Self::Tidy | Self::Doc | Self::Build | Self::Vectors => Vec::new(),
         }
     }
 
-    /// The cargo command lines of this step, without the word `cargo`; none for tidy.
-    fn lines(self, root: &Path) -> Vec<String> {
+    /// The command lines of this step; none for tidy.
+    fn lines(self, root: &Path) -> Vec<Line> {
         let line = match self {
             Self::Tidy => return Vec::new(),
             Self::NoStd => {
                 return bare_builds(has_feature(&read(&root.join("core/Cargo.toml")), "serde"));
             }
+            Self::Fuzz => return fuzz::lines(&fuzz::targets(root)),
+            Self::Miri => {
+                let native = Line::nightly(format!("miri {INTERPRETED}"));
+                let big = Line::nightly(format!("miri {INTERPRETED} --target {BIG_ENDIAN}"));
+                return vec![native, big];
+            }
             Self::Fmt => "fmt --all -- --check",
             Self::Clippy => "clippy --workspace --all-targets --all-features -- -D warnings",
-            Self::Doc => "doc --workspace --no-deps --all-features",
+            Self::Doc => {
+                let line = Line::stable("doc --workspace --no-deps --all-features");
+                return vec![line.with("RUSTDOCFLAGS", "-D warnings")];
+            }
             // The command's integration tests start the real binary.
             Self::Build => "build --release -p trunkline",
             Self::Test => "test --workspace --all-features",
@@ -75,12 +101,7 @@ impl Step {
                 "run --release -p trunkline-conformance -- vectors conformance/vectors"
             }
         };
-        vec![line.to_owned()]
-    }
-
-    /// The environment that the command lines of this step are given.
-    fn env(self) -> Option<(&'static str, &'static str)> {
-        (self == Self::Doc).then_some(("RUSTDOCFLAGS", "-D warnings"))
+        vec![Line::stable(line)]
     }
 
     /// What the step runs, as one would type it.
@@ -88,8 +109,7 @@ impl Step {
         if self == Self::Tidy {
             return vec!["cargo xtask tidy".to_owned()];
         }
-        let prefix = self.env().map(|(k, v)| format!("{k}=\"{v}\" ")).unwrap_or_default();
-        self.lines(root).iter().map(|line| format!("{prefix}cargo {line}")).collect()
+        self.lines(root).iter().map(Line::to_string).collect()
     }
 }
 
@@ -118,8 +138,10 @@ pub(crate) fn list(root: &Path) -> String {
 
 /// Sets the machine up for `steps` and runs them, up to the first that fails.
 pub(crate) fn run(root: &Path, steps: &[Step]) -> Result<(), Failure> {
-    let needs: Vec<_> =
-        steps.iter().filter_map(|s| s.need().map(|need| (need, s.name()))).collect();
+    let needs: Vec<_> = steps
+        .iter()
+        .flat_map(|step| step.needs().into_iter().map(|need| (need, step.name())))
+        .collect();
     setup::prepare(&needs)?;
     let start = Instant::now();
     let mut times = Vec::new();
@@ -152,27 +174,35 @@ fn run_one(root: &Path, step: Step) -> Result<(), Failure> {
         println!("== tidy: cargo xtask tidy");
         return tidy::run(root);
     }
-    for (line, told) in step.lines(root).iter().zip(step.told(root)) {
-        println!("== {}: {told}", step.name());
-        // No input: a test that reads stdin must see the same end of file everywhere.
-        let status = setup::cargo()
-            .args(line.split(' '))
-            .envs(step.env())
-            .current_dir(root)
-            .stdin(Stdio::null())
-            .status()
-            .map_err(|e| Failure::failed(format!("cargo could not be started: {e}")))?;
-        if !status.success() {
-            return Err(Failure::failed(format!("`cargo {line}` ended with {status}")));
-        }
+    if step == Step::Fuzz {
+        fuzz::prepare(root)?;
+    }
+    for line in step.lines(root) {
+        println!("== {}: {line}", step.name());
+        run_line(root, &line)?;
     }
     Ok(())
 }
 
-fn bare_builds(with_serde: bool) -> Vec<String> {
+/// Runs one command line, in the root.
+pub(crate) fn run_line(root: &Path, line: &Line) -> Result<(), Failure> {
+    // No input: a test that reads stdin must see the same end of file everywhere.
+    let status = line
+        .command()
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|e| Failure::failed(format!("`{line}` could not be started: {e}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("`{line}` ended with {status}")))
+}
+
+fn bare_builds(with_serde: bool) -> Vec<Line> {
     let bare = format!("build -p trunkline-core --target {BARE_TARGET} --no-default-features");
     let serde = with_serde.then(|| format!("{bare} --features serde"));
-    [bare].into_iter().chain(serde).collect()
+    [bare].into_iter().chain(serde).map(Line::stable).collect()
 }
 
 fn has_feature(manifest: &str, feature: &str) -> bool {
@@ -214,7 +244,8 @@ mod tests {
         let line = choose(&strings(&["fmt", "lint"])).unwrap_err();
         assert_eq!(
             line,
-            "unknown step `lint`; the steps are fmt, tidy, clippy, doc, build, test, vectors, nostd"
+            "unknown step `lint`; the steps are fmt, tidy, clippy, doc, build, test, vectors, nostd, \
+             fuzz, miri"
         );
     }
 
@@ -234,6 +265,7 @@ mod tests {
             "doc      RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps --all-features\n"
         ));
         assert!(text.contains("tidy     cargo xtask tidy\n"));
+        assert!(text.contains("miri     cargo +nightly miri test -p trunkline-core"));
     }
 
     #[test]

@@ -65,9 +65,12 @@ fn what_every_command_does_is_explained() {
     }
 }
 
-fn is_there(program: &str) -> bool {
+/// A program of the system without which nothing would be tested.
+fn tool(program: &str) -> Command {
     let mut probe = Command::new(program);
-    probe.args(["-c", ":"]).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    let started = probe.args(["-c", ":"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(started.is_ok(), "{program} is missing: `cargo xtask test` installs it");
+    clean(program)
 }
 
 #[test]
@@ -79,15 +82,11 @@ fn completions_are_scripts_their_shells_take() {
         assert!(COMMANDS.iter().all(|command| ended.text().contains(command)), "{shell}");
         assert!(ended.text().contains("env-keep"), "{shell}");
         let script = temp.write(shell, &ended.out);
-        if is_there(shell) {
-            run(clean(shell).args(["-n", &script])).is(0, "", "");
-        }
+        run(tool(shell).args(["-n", &script])).is(0, "", "");
     }
     let bash = r#". "$F"; COMP_WORDS=(trunkline exec --env-k); COMP_CWORD=2; _trunkline trunkline --env-k exec; echo "${COMPREPLY[@]}""#;
-    if is_there("bash") {
-        let ended = run(clean("bash").args(["-c", bash]).env("F", temp.file("bash")));
-        assert_eq!(ended.text(), "--env-keep\n", "{ended:?}");
-    }
+    let ended = run(tool("bash").args(["-c", bash]).env("F", temp.file("bash")));
+    assert_eq!(ended.text(), "--env-keep\n", "{ended:?}");
 }
 
 #[test]
@@ -99,12 +98,9 @@ fn the_manual_page_covers_every_command() {
     for text in ["--env-keep", "--hangup-after", "--answer-timeout", "--accept"] {
         assert!(page.contains(text), "{text}");
     }
-    if is_there("groff") {
-        let temp = Temp::new();
-        let file = temp.write("page", &ended.out);
-        let ended = run(clean("groff").args(["-ww", "-man", "-Tutf8", "-z", &file]));
-        ended.is(0, "", "");
-    }
+    let temp = Temp::new();
+    let file = temp.write("page", &ended.out);
+    run(tool("groff").args(["-ww", "-man", "-Tutf8", "-z", &file])).is(0, "", "");
     for command in ["man", "completions bash", "--help"] {
         let ended = run(&mut shell(&format!(r#"{{ "$T" {command}; echo $? >&2; }} | true"#)));
         assert_eq!(ended.err, "0\n", "{command}");

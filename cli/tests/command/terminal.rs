@@ -1,4 +1,4 @@
-//! On a terminal, made by `script` of util-linux; where that is missing there is nothing to see.
+//! On a terminal, made by `script` of util-linux.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,23 +6,17 @@ use std::time::Duration;
 use crate::job::{Job, clean};
 
 /// Runs a shell line on a terminal of its own, `$T` being the program.
-fn on_terminal(line: &str) -> Option<Job> {
+fn on_terminal(line: &str) -> Job {
     let mut command = clean("script");
     command.args(["-qec", line, "/dev/null"]).env("T", crate::job::PROGRAM).env("SHELL", "/bin/sh");
     let probe = clean("script").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if probe.is_err() {
-        eprintln!("no `script` here: nothing is tested");
-        return None;
-    }
-    Some(Job::start_fed(&mut command))
+    assert!(probe.is_ok(), "script is missing: `cargo xtask test` installs it");
+    Job::start_fed(&mut command)
 }
 
 #[test]
 fn input_typed_on_a_terminal_arrives_and_ends() {
-    let Some(mut job) = on_terminal(r#"stty -echo; echo ready; "$T" exec -- cat; echo "code $?""#)
-    else {
-        return;
-    };
+    let mut job = on_terminal(r#"stty -echo; echo ready; "$T" exec -- cat; echo "code $?""#);
     job.out.until("ready");
     job.feed(b"typed\n\x04");
     job.out.until("code 0");
@@ -34,7 +28,7 @@ fn input_typed_on_a_terminal_arrives_and_ends() {
 fn the_command_has_pipes_and_the_terminal_stays_usable() {
     let line =
         r#"stty -echo; "$T" exec -- sh -c 'test -t 0 || test -t 1 || echo pipes'; echo ready; cat"#;
-    let Some(mut job) = on_terminal(line) else { return };
+    let mut job = on_terminal(line);
     job.out.until("ready");
     // With O_NONBLOCK left on, cat would fail.
     job.feed(b"still here\n");
@@ -48,7 +42,7 @@ fn ctrl_c_reaches_the_command_and_not_what_leads_to_it() {
     let command = r#"trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.02; done 2>/dev/null"#;
     for via in ["", r#"--via "$T agent""#, r#"--via "$T agent; true""#] {
         let line = format!(r#"trap : INT; "$T" exec {via} -- sh -c "{command}"; echo "code $?""#);
-        let Some(mut job) = on_terminal(&line) else { return };
+        let mut job = on_terminal(&line);
         job.out.until("ready\r\n");
         job.feed(b"\x03");
         job.out.until("code 9");
@@ -61,7 +55,7 @@ fn ctrl_c_reaches_the_command_and_not_what_leads_to_it() {
 #[test]
 fn a_second_ctrl_c_gives_up() {
     let line = r#"trap : INT; "$T" exec -- sh -c "trap '' INT; echo ready; while :; do sleep 0.02; done 2>/dev/null"; echo "code $?""#;
-    let Some(mut job) = on_terminal(line) else { return };
+    let mut job = on_terminal(line);
     job.out.until("ready\r\n");
     // On a busy machine two may be seen as one.
     crate::job::eventually("it gives up", || {
