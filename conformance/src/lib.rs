@@ -18,10 +18,13 @@ pub mod case;
 pub mod diff;
 pub mod fuzz;
 pub mod guard;
+pub mod laws;
+pub mod model;
 pub mod notation;
 pub mod registry;
 pub mod report;
 mod run;
+pub mod sim;
 pub mod vectors;
 
 pub use run::run;

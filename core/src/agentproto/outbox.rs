@@ -76,8 +76,8 @@ impl Outbox {
             last: None,
             control_run: 0,
             shut: false,
-            budget: Budget::new(config.limits.session_queue),
             // Less would hold nothing at all.
+            budget: Budget::new(config.limits.session_queue.max(2 * PIECE)),
             stream_limit: config.limits.stream_queue.max(2 * PIECE),
             data_chunk: config.data_chunk.max(1),
         }
