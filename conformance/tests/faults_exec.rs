@@ -210,7 +210,7 @@ fn f5_an_agent_whose_caller_is_gone_ends_its_command_within_three_graces() {
     let mut exchange = Exchange::new(&[(0, 10)], &[(1, 10)]);
     exchange.exits = Exits::Never;
     let mut session = session(&exchange);
-    session.there.fault(60, Fault::Eof);
+    session.there.fault(54, Fault::Eof);
     run(&mut session, &mut exchange).unwrap();
     exchange.verdict(&session.a, &session.b).unwrap();
     assert_eq!(exchange.signals, [1, 9], "{}", session.trace);
@@ -324,7 +324,7 @@ fn f13_four_gibibytes_and_one_byte_are_no_number_too_large() {
     let size = (4 << 30) + 1;
     let mut exchange = Exchange::new(&[(0, size)], &[(1, 1)]);
     let mut session = session(&exchange);
-    session.there.shape = Shape { chunks: Chunks::AsSent, room: 4 << 20, ..Shape::default() };
+    session.there.shape = Shape { room: 1 << 20, ..Shape::default() };
     goes_through(&mut session, &mut exchange);
     assert_eq!(exchange.there.totals(), (size, size));
     assert_eq!(session.b.stats().bytes_received, size);

@@ -166,7 +166,8 @@ impl<T: Freight> Pipe<T> {
         self.stalled = None;
     }
 
-    /// Lets no more than this many bytes arrive, all told; `None` lets everything.
+    /// Lets no more than this many bytes arrive, all told, and no end; `None` lets everything.
+    /// Faults happen all the same.
     pub const fn allow(&mut self, total: Option<u64>) {
         self.allowed = total;
     }
@@ -269,6 +270,9 @@ impl<T: Freight> Pipe<T> {
                 Fault::Reset => return Some(self.end(RESET, Arrival::Failure(RESET))),
             }
         }
+        if self.is_held_back() {
+            return None;
+        }
         if self.under_way.is_empty() {
             self.shut.filter(|at| *at <= now)?;
             return Some(self.end(BROKEN_PIPE, Arrival::End));
@@ -319,9 +323,13 @@ impl<T: Freight> Pipe<T> {
         Some(piece)
     }
 
+    fn is_held_back(&self) -> bool {
+        self.allowed.is_some_and(|total| total <= self.delivered)
+    }
+
     /// When something will arrive by itself, if that only takes time.
     pub(super) fn next_at(&self) -> Option<Instant> {
-        if self.over || self.allowed.is_some_and(|total| total <= self.delivered) {
+        if self.over || self.is_held_back() {
             return None;
         }
         let stall = match self.stalled {
@@ -461,9 +469,12 @@ mod tests {
     fn no_more_arrives_than_is_allowed() {
         let mut pipe = sent(Shape::default(), "abcd");
         pipe.allow(Some(3));
+        pipe.shut(NOW);
         assert_eq!(arrivals(&mut pipe, NOW), pieces(&["abc"]));
         assert_eq!(pipe.next_at(), None);
-        pipe.allow(None);
+        pipe.allow(Some(4));
         assert_eq!(arrivals(&mut pipe, NOW), pieces(&["d"]));
+        pipe.allow(None);
+        assert_eq!(arrivals(&mut pipe, NOW), [Arrival::End]);
     }
 }
