@@ -14,6 +14,7 @@ mod environment;
 mod extras;
 mod interop;
 mod interop_hazards;
+mod hostile;
 mod job;
 mod lost;
 mod marker;
