@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use core::marker::PhantomData;
 
 use super::config::{Acceptance, Config};
+use super::data::DataView;
 use super::encode::{EncodeError, Output};
 use super::frame::{Frame, FrameType};
 use super::input::{Input, Value};
@@ -99,35 +100,12 @@ fn whole(message: &impl Message) -> Result<Vec<u8>, EncodeError> {
 /// A canonical DATA frame that lies whole at the front of `bytes`: the hot path, a dozen
 /// comparisons and one slice. Anything else is left to the general path.
 fn canonical_data(bytes: &Bytes, limit: usize) -> Option<(Frame, usize)> {
-    let (with_stream, rest) = match bytes.get(..).unwrap_or_default() {
-        [0xa2, 0x61, b'd', rest @ ..] => (false, rest),
-        [0xa3, 0x61, b'd', rest @ ..] => (true, rest),
-        _ => return None,
-    };
-    let (length, rest) = match rest {
-        [0x59, a, b, rest @ ..] if *a > 0 => (usize::from(u16::from_be_bytes([*a, *b])), rest),
-        [0x58, a, rest @ ..] if *a > 23 => (usize::from(*a), rest),
-        [0x5a, a, b, c, d, rest @ ..] if *a > 0 || *b > 0 => {
-            (usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).ok()?, rest)
-        }
-        [a @ 0x41..=0x57, rest @ ..] => (usize::from(a & 31), rest),
-        _ => return None,
-    };
-    let (data, rest) = rest.split_at_checked(length)?;
-    let (stream, rest) = match (with_stream, rest) {
-        (false, rest) => (0, rest),
-        (true, [0x61, b's', stream @ 1..=23, rest @ ..]) => (u32::from(*stream), rest),
-        (true, [0x61, b's', 0x18, stream, rest @ ..]) if *stream > 23 => (u32::from(*stream), rest),
-        _ => return None,
-    };
-    let [0x61, b't', 2, rest @ ..] = rest else { return None };
-    let used = bytes.len() - rest.len();
-    if used > limit {
+    let DataView { stream, payload, length } = DataView::at_front(bytes)?;
+    if length > limit {
         return None;
     }
-    let frame =
-        Frame { stream, data: Payload::from(bytes.slice_ref(data)), ..Frame::of(FrameType::DATA) };
-    Some((frame, used))
+    let data = Payload::from(bytes.slice_ref(payload));
+    Some((Frame { stream, data, ..Frame::of(FrameType::DATA) }, length))
 }
 
 /// Turns pushed bytes into [`Frame`]s or [`Record`]s.

@@ -8,6 +8,7 @@
 mod agent;
 mod calls;
 mod config;
+mod data;
 mod decoder;
 mod encode;
 mod escape;
@@ -30,6 +31,7 @@ pub use agent::{Agent, AgentEvent};
 pub use config::{
     Acceptance, Config, LateData, LateHandle, LogArguments, LostInput, OpNumbers, SignalNumbers,
 };
+pub use data::DataView;
 pub use decoder::{Decoder, Item};
 pub use encode::{EncodeError, data_segment, encode};
 pub use escape::{Escaped, escape};
