@@ -120,9 +120,8 @@ pub(crate) fn told_of(pid: u32, file: &str, key: &str) -> Option<u64> {
 /// The children of a process.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let lists = tasks
-        .flatten()
-        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let lists =
+        tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     lists
         .flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         .filter_map(|child| child.parse().ok())
@@ -153,7 +152,8 @@ impl Input {
         let input = Self(folder.join(format!("trunkline-bench-{}", std::process::id())));
         let failed = |error| Failure::new(format!("{} cannot be made: {error}", input.0.display()));
         let mut file = fs::File::create(&input.0).map_err(failed)?;
-        let block: Vec<u8> = (0..1 << 20).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let block: Vec<u8> =
+            (0..1 << 20).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         for _ in 0..size >> 20 {
             file.write_all(&block).map_err(failed)?;
         }
@@ -183,7 +183,10 @@ mod tests {
 
     #[test]
     fn what_a_child_burns_is_counted() {
-        let cost = cost(Command::new("sh").args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"])).unwrap();
+        let cost = cost(
+            Command::new("sh").args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]),
+        )
+        .unwrap();
         assert!(cost.cpu >= Duration::from_millis(20), "{cost:?}");
     }
 

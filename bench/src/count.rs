@@ -33,8 +33,8 @@ fn counted(work: Work, payload: usize, frames: usize) -> Result<(Counts, usize),
         .map_err(|error| Failure::new(format!("this program is nowhere: {error}")))?;
     let file = std::env::temp_dir().join(format!("trunkline-callgrind-{}", std::process::id()));
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet", "--callgrind-out-file"])
-        .arg(&file)
+        .args(["--tool=callgrind", "--quiet"])
+        .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(own)
         .args(["work", work.name(), &payload.to_string(), &frames.to_string()])
         .stdin(Stdio::null())

@@ -2,6 +2,7 @@
 //! machine changes. `docs/benchmarks.md` says what each figure means.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod codec;
 mod command;
 mod count;
@@ -97,7 +98,7 @@ fn do_work(work: &str, payload: &str, frames: &str) -> Result<(), Failure> {
     let (Some(work), Ok(payload), Ok(frames)) = known else {
         return Err(Failure::new(format!("no such work: {work} {payload} {frames}")));
     };
-    println!("{}", work.run(payload, frames));
+    println!("{}", work.run(payload, frames).frames);
     Ok(())
 }
 

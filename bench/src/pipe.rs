@@ -37,13 +37,9 @@ pub(crate) fn run(options: &Options, programs: &Programs) -> Result<Vec<Row>, Fa
     let (Some((rate, burnt)), Some((cat_rate, cat_burnt))) = (ours, cats) else { return Ok(rows) };
     let row = |who: &str, unit, figure| Row::new("pipe", case.clone(), who, unit, figure);
     const CATS: &str = "cat|cat|cat";
+    rows.push(row("trunkline", "GiB/s", rate).beside(CATS, cat_rate).goal(Goal::RatioAtLeast(0.6)));
     rows.push(
-        row("trunkline", "GiB/s", rate).beside(CATS, cat_rate).goal(Goal::RatioAtLeast(0.6)),
-    );
-    rows.push(
-        row("trunkline", "s of CPU", burnt)
-            .beside(CATS, cat_burnt)
-            .goal(Goal::RatioAtMost(2.0)),
+        row("trunkline", "s of CPU", burnt).beside(CATS, cat_burnt).goal(Goal::RatioAtMost(2.0)),
     );
     if let Some((go_rate, go_burnt)) = go {
         rows.push(

@@ -11,7 +11,9 @@ use crate::{Failure, Options};
 pub(crate) fn run(options: &Options, programs: &Programs) -> Result<Vec<Row>, Failure> {
     let lines: u64 = if options.quick { 100_000 } else { 500_000 };
     // The unbuffered writer makes one write of each line.
-    let script = format!("i=0; while [ $i -lt {lines} ]; do echo 'a line of thirty-two characters'; i=$((i+1)); done");
+    let script = format!(
+        "i=0; while [ $i -lt {lines} ]; do echo 'a line of thirty-two characters'; i=$((i+1)); done"
+    );
     let (mut ours, mut cats, mut go) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.runs(5) {
         let mut exec = programs.trunkline();
@@ -29,12 +31,10 @@ pub(crate) fn run(options: &Options, programs: &Programs) -> Result<Vec<Row>, Fa
     let case = format!("{lines} lines, a write each");
     let mut rows = Vec::new();
     let per_line = |seconds: f64| seconds * 1e9 / lines as f64;
-    let cpu = |costs: &[Cost]| {
-        Summary::of(costs.iter().map(|cost| per_line(cost.cpu.as_secs_f64())))
-    };
-    let wall = |costs: &[Cost]| {
-        Summary::of(costs.iter().map(|cost| per_line(cost.wall.as_secs_f64())))
-    };
+    let cpu =
+        |costs: &[Cost]| Summary::of(costs.iter().map(|cost| per_line(cost.cpu.as_secs_f64())));
+    let wall =
+        |costs: &[Cost]| Summary::of(costs.iter().map(|cost| per_line(cost.wall.as_secs_f64())));
     const CATS: &str = "sh|cat|cat";
     for (unit, of) in [("ns a line", &wall as &dyn Fn(&[Cost]) -> _), ("ns of CPU", &cpu)] {
         let Some(peer) = of(&cats) else { continue };

@@ -1,6 +1,7 @@
 //! Loops over frames: what the codec scenario times and what the gate counts.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use trunkline_core::agentproto::{
@@ -66,8 +67,8 @@ impl Work {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(work, _)| *work)
     }
 
-    /// Does it to at least `frames` frames with `payload` bytes each; says to how many.
-    pub(crate) fn run(self, payload: usize, frames: usize) -> usize {
+    /// Does it to at least `frames` frames with `payload` bytes each.
+    pub(crate) fn run(self, payload: usize, frames: usize) -> Done {
         match self {
             Self::Scan => each(payload, frames, |bytes| {
                 DataView::at_front(bytes).expect("a frame").payload.len()
@@ -88,7 +89,32 @@ impl Work {
     }
 }
 
-/// One encoded frame of stream 1.
+/// What was done, and the CPU time that this thread took for it without its preparations.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) frames: usize,
+    pub(crate) cpu: Duration,
+}
+
+/// CPU time of this thread: what others do on the machine does not count, only disturbs.
+struct Watch(Duration);
+
+impl Watch {
+    fn start() -> Self {
+        Self(Self::now())
+    }
+
+    fn stop(&self, frames: usize) -> Done {
+        Done { frames, cpu: Self::now().saturating_sub(self.0) }
+    }
+
+    fn now() -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(now).unwrap_or_default()
+    }
+}
+
+/// One encoded frame.
 fn frame(stream: u32, payload: usize) -> Bytes {
     data_segment(stream, Bytes::from(vec![7; payload])).into_bytes()
 }
@@ -102,19 +128,21 @@ fn chunk(stream: u32, payload: usize) -> (Bytes, usize) {
 
 /// Decodes the same frame again and again.
 #[inline(never)]
-fn each(payload: usize, frames: usize, decode: impl Fn(&[u8]) -> usize) -> usize {
+fn each(payload: usize, frames: usize, decode: impl Fn(&[u8]) -> usize) -> Done {
     let bytes = frame(1, payload);
+    let watch = Watch::start();
     for _ in 0..frames {
         assert!(decode(black_box(&bytes)) == payload);
     }
-    frames
+    watch.stop(frames)
 }
 
 #[inline(never)]
-fn decode(payload: usize, frames: usize) -> usize {
+fn decode(payload: usize, frames: usize) -> Done {
     let (chunk, _) = chunk(1, payload);
     let mut decoder: Decoder<Frame> = Decoder::new(&Config::default());
     let mut done = 0;
+    let watch = Watch::start();
     while done < frames {
         decoder.push(black_box(&chunk).clone());
         while let Some(frame) = decoder.poll().expect("frames") {
@@ -122,25 +150,22 @@ fn decode(payload: usize, frames: usize) -> usize {
             done += 1;
         }
     }
-    done
+    watch.stop(done)
 }
 
 /// The command that the sessions pretend to run.
 fn request() -> ExecRequest {
-    ExecRequest {
-        path: "cat".into(),
-        argv: Some(vec!["cat".into()]),
-        ..ExecRequest::default()
-    }
+    ExecRequest { path: "cat".into(), argv: Some(vec!["cat".into()]), ..ExecRequest::default() }
 }
 
 #[inline(never)]
-fn local(payload: usize, frames: usize) -> usize {
+fn local(payload: usize, frames: usize) -> Done {
     let (chunk, per_chunk) = chunk(1, payload);
     let mut local = Local::new(Config::default());
     local.exec(Instant::ORIGIN, request(), None).expect("a new session");
     while local.poll_transmit(Instant::ORIGIN).is_some() {}
     let (mut done, mut bytes) = (0, 0);
+    let watch = Watch::start();
     while done < frames {
         assert!(local.wants_input());
         local.handle_input(Instant::ORIGIN, black_box(&chunk).clone());
@@ -152,8 +177,9 @@ fn local(payload: usize, frames: usize) -> usize {
         }
         done += per_chunk;
     }
+    let result = watch.stop(done);
     assert!(bytes == done * payload);
-    done
+    result
 }
 
 /// An agent whose command runs.
@@ -168,10 +194,11 @@ fn running() -> Agent {
 }
 
 #[inline(never)]
-fn agent(payload: usize, frames: usize) -> usize {
+fn agent(payload: usize, frames: usize) -> Done {
     let (chunk, per_chunk) = chunk(0, payload);
     let mut agent = running();
     let (mut done, mut bytes) = (0, 0);
+    let watch = Watch::start();
     while done < frames {
         assert!(agent.wants_input());
         agent.handle_input(Instant::ORIGIN, black_box(&chunk).clone());
@@ -183,16 +210,18 @@ fn agent(payload: usize, frames: usize) -> usize {
         }
         done += per_chunk;
     }
+    let result = watch.stop(done);
     assert!(bytes == done * payload);
-    done
+    result
 }
 
 /// Each write of the command's becomes one frame, or several where it is larger than a frame.
 #[inline(never)]
-fn send(payload: usize, frames: usize) -> usize {
+fn send(payload: usize, frames: usize) -> Done {
     let data = Bytes::from(vec![7; payload]);
     let mut agent = running();
     let mut done = 0;
+    let watch = Watch::start();
     while done < frames {
         let mut rest = black_box(&data).clone();
         while !rest.is_empty() {
@@ -206,24 +235,26 @@ fn send(payload: usize, frames: usize) -> usize {
         // A write beyond the room raises an event that there is room again.
         while agent.poll_event().is_some() {}
     }
-    done
+    watch.stop(done)
 }
 
 #[inline(never)]
-fn head(payload: usize, frames: usize) -> usize {
+fn head(payload: usize, frames: usize) -> Done {
     // What is shared costs a count up and down, which is the payload's affair: static bytes do not.
     let data = Bytes::from_static(Box::leak(vec![7; payload].into_boxed_slice()));
+    let watch = Watch::start();
     for _ in 0..frames {
         let segment = data_segment(black_box(1), data.clone());
         black_box(&segment);
     }
-    frames
+    watch.stop(frames)
 }
 
 #[inline(never)]
-fn whole(payload: usize, frames: usize) -> usize {
+fn whole(payload: usize, frames: usize) -> Done {
     let data = Bytes::from(vec![7; payload]);
     let mut buffer = Vec::new();
+    let watch = Watch::start();
     for _ in 0..frames {
         buffer.clear();
         let segment = data_segment(black_box(1), data.clone());
@@ -232,29 +263,31 @@ fn whole(payload: usize, frames: usize) -> usize {
         }
         black_box(&buffer);
     }
-    frames
+    watch.stop(frames)
 }
 
 #[inline(never)]
-fn ciborium_encode(payload: usize, frames: usize) -> usize {
+fn ciborium_encode(payload: usize, frames: usize) -> Done {
     let frame = SerdeFrame { d: vec![7; payload], s: 1, t: 2 };
     let mut buffer = Vec::new();
+    let watch = Watch::start();
     for _ in 0..frames {
         peers::ciborium_encode(black_box(&frame), &mut buffer);
         black_box(&buffer);
     }
-    frames
+    watch.stop(frames)
 }
 
 #[inline(never)]
-fn minicbor_encode(payload: usize, frames: usize) -> usize {
+fn minicbor_encode(payload: usize, frames: usize) -> Done {
     let data = vec![7; payload];
     let mut buffer = Vec::new();
+    let watch = Watch::start();
     for _ in 0..frames {
         peers::minicbor_encode(black_box(1), black_box(&data), &mut buffer);
         black_box(&buffer);
     }
-    frames
+    watch.stop(frames)
 }
 
 #[cfg(test)]
@@ -266,7 +299,7 @@ mod tests {
         for (work, name) in Work::ALL {
             assert_eq!(Work::named(name), Some(work));
             for payload in [1, 64, 70_000] {
-                assert!(work.run(payload, 10) >= 10, "{name}, {payload} bytes");
+                assert!(work.run(payload, 10).frames >= 10, "{name}, {payload} bytes");
             }
         }
     }
