@@ -36,9 +36,10 @@ struct Piece {
 }
 
 impl Piece {
-    /// Whether the piece costs much more than its bytes: by what it pins, or by being tiny.
-    const fn wastes(&self) -> bool {
-        self.bytes.len() < SMALL || self.bytes.len().saturating_mul(2) < self.pinned
+    /// Whether `other`, which came later, is of the same chunk, as far as addresses tell.
+    fn shares_chunk(&self, other: &Self) -> bool {
+        let (one, two) = (self.bytes.as_ptr() as usize, other.bytes.as_ptr() as usize);
+        !self.joined && self.pinned == other.pinned && two > one && two - one < self.pinned
     }
 }
 
@@ -108,13 +109,24 @@ impl ByteQueue {
         let fresh = core::mem::take(&mut self.fresh).min(self.pieces.len());
         let recent = self.pieces.split_off(self.pieces.len() - fresh);
         let mut joined = BytesMut::new();
-        for piece in recent {
-            if piece.wastes() {
-                joined.extend_from_slice(&piece.bytes);
-                continue;
+        let mut rest = recent.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            // What keeps a chunk alive counts together: pieces that fill half of it do not waste it.
+            let mut group = VecDeque::from([first]);
+            while let Some(next) = rest.next_if(|next| group.front().is_some_and(|first| first.shares_chunk(next)))
+            {
+                group.push_back(next);
             }
-            self.settle(&mut joined);
-            self.pieces.push_back(piece);
+            let held: usize = group.iter().map(|piece| piece.bytes.len()).sum();
+            let pinned = group.front().map_or(0, |first| first.pinned);
+            for piece in group {
+                if piece.bytes.len() < SMALL || held.saturating_mul(2) < pinned {
+                    joined.extend_from_slice(&piece.bytes);
+                    continue;
+                }
+                self.settle(&mut joined);
+                self.pieces.push_back(piece);
+            }
         }
         self.settle(&mut joined);
     }
@@ -173,5 +185,22 @@ mod tests {
         let sizes: std::vec::Vec<usize> =
             core::iter::from_fn(|| queue.pop(usize::MAX)).map(|b| b.len()).collect();
         assert_eq!(sizes, [20, 880, 1]);
+    }
+
+    #[test]
+    fn pieces_that_fill_their_chunk_together_stay_where_they_are() {
+        let chunk = Bytes::from(std::vec![7; 4000]);
+        let pieces = [chunk.slice(0..1000), chunk.slice(1000..1900), chunk.slice(2000..2600)];
+        let mut queue = ByteQueue::new();
+        for piece in &pieces {
+            queue.push(piece.clone(), 4000);
+        }
+        queue.compact();
+        for piece in &pieces {
+            assert_eq!(queue.pop(usize::MAX).unwrap().as_ptr(), piece.as_ptr());
+        }
+        queue.push(pieces[0].clone(), 4000);
+        queue.compact();
+        assert_ne!(queue.pop(usize::MAX).unwrap().as_ptr(), pieces[0].as_ptr());
     }
 }
