@@ -29,15 +29,25 @@ fn ends(transcript: &Transcript, side: Side) -> Vec<u64> {
         Action::Write { bytes, .. } => Some(bytes.len() as u64),
         _ => None,
     });
-    sizes.scan(0, |sum, size| {
-        *sum += size;
-        Some(*sum)
-    })
-    .collect()
+    sizes
+        .scan(0, |sum, size| {
+            *sum += size;
+            Some(*sum)
+        })
+        .collect()
 }
 
 /// Cuts the direction that `side` writes, in each session that our `ours` end takes.
-fn cut_all(ours: Side, side: Side, run: impl Fn(&Transcript, &Config, u64, trunkline_conformance::sim::Fault) -> Result<(), trunkline_conformance::laws::Broken>) -> u64 {
+fn cut_all(
+    ours: Side,
+    side: Side,
+    run: impl Fn(
+        &Transcript,
+        &Config,
+        u64,
+        trunkline_conformance::sim::Fault,
+    ) -> Result<(), trunkline_conformance::laws::Broken>,
+) -> u64 {
     let mut runs = 0;
     for (name, transcript) in recorded(ours) {
         for config in [Config::default(), Config::reference()] {
@@ -47,7 +57,8 @@ fn cut_all(ours: Side, side: Side, run: impl Fn(&Transcript, &Config, u64, trunk
             let wanted = |at: u64| {
                 length < 2_000 || at % 4_001 == 0 || ends.iter().any(|end| end.abs_diff(at) < 12)
             };
-            let cut = cut_everywhere(length, wanted, |at, fault| run(&transcript, &config, at, fault));
+            let cut =
+                cut_everywhere(length, wanted, |at, fault| run(&transcript, &config, at, fault));
             let mode = if config == Config::default() { "default" } else { "reference" };
             runs += cut.unwrap_or_else(|broken| panic!("{name}, {mode}: {broken}"));
         }

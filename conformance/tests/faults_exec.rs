@@ -45,7 +45,8 @@ fn text(error: impl std::fmt::Display) -> String {
 fn f2_partial_writes_lose_nothing() {
     let takes = [Chunks::Of(1), Chunks::Of(2), Chunks::Random(20)];
     for takes in takes {
-        let mut exchange = Exchange::new(&[(0, 5_000), (3, 500)], &[(1, 5_000), (2, 1_000), (3, 9)]);
+        let mut exchange =
+            Exchange::new(&[(0, 5_000), (3, 500)], &[(1, 5_000), (2, 1_000), (3, 9)]);
         let mut session = session(&exchange);
         session.there.shape.takes = takes.clone();
         session.back.shape = Shape { takes, room: 3, ..Shape::default() };
@@ -70,7 +71,8 @@ fn f2_a_frame_taken_but_for_its_last_byte_is_sent_whole() {
 #[test]
 fn f15_an_exit_never_passes_the_last_bytes_of_any_output() {
     seeds(1_000, |rng| {
-        let count = |rng: &mut Rng| [0, 1, 100, 5_000, 70_000][rng.below(5) as usize] + rng.below(3);
+        let count =
+            |rng: &mut Rng| [0, 1, 100, 5_000, 70_000][rng.below(5) as usize] + rng.below(3);
         let output = [(1, count(rng)), (2, count(rng)), (3, count(rng))];
         let mut exchange = Exchange::new(&[(0, count(rng))], &output);
         exchange.exits = if rng.once_in(2) { Exits::AtTheEnd } else { Exits::WhenWritten };
@@ -103,7 +105,11 @@ fn f15_a_close_at_any_moment_is_a_close_at_both_ends() {
         let outcome = session.run(|pair| {
             steps = steps.saturating_sub(1);
             if steps == 0 && pair.a.closed().is_none() {
-                if abort { pair.a.abort() } else { pair.a.close() }
+                if abort {
+                    pair.a.abort()
+                } else {
+                    pair.a.close()
+                }
                 return true;
             }
             exchange.turn(&mut pair.a, &mut pair.b)
@@ -125,7 +131,11 @@ fn f1_our_two_machines_survive_any_fault_at_any_moment_and_both_know() {
         let mut session = Pair::random(machines.0, machines.1, rng);
         let fault = FAULTS[rng.below(3) as usize];
         let at = rng.below(1_600);
-        if rng.once_in(2) { session.there.fault(at, fault) } else { session.back.fault(at, fault) }
+        if rng.once_in(2) {
+            session.there.fault(at, fault)
+        } else {
+            session.back.fault(at, fault)
+        }
         let outcome = run(&mut session, &mut exchange);
         outcome.map_err(text)?;
         exchange.verdict(&session.a, &session.b).map_err(text)?;
@@ -136,11 +146,16 @@ fn f1_our_two_machines_survive_any_fault_at_any_moment_and_both_know() {
         // An exit that was heard was the command's own: the books above saw every end.
         let told = matches!(
             session.a.closed(),
-            Some(CloseReason::Eof { .. } | CloseReason::Transport { .. } | CloseReason::Peer { .. })
+            Some(
+                CloseReason::Eof { .. } | CloseReason::Transport { .. } | CloseReason::Peer { .. }
+            )
         );
-        let heard = exchange.exited.is_some() == matches!(session.a.closed(), Some(CloseReason::Peer { .. }));
-        hold("P-ERR", told || session.a.closed().is_none(), || format!("{:?}", session.a.closed())).map_err(text)?;
-        hold("P-ERR", heard, || format!("{:?} and {:?}", exchange.exited, session.a.closed())).map_err(text)?;
+        let heard = exchange.exited.is_some()
+            == matches!(session.a.closed(), Some(CloseReason::Peer { .. }));
+        hold("P-ERR", told || session.a.closed().is_none(), || format!("{:?}", session.a.closed()))
+            .map_err(text)?;
+        hold("P-ERR", heard, || format!("{:?} and {:?}", exchange.exited, session.a.closed()))
+            .map_err(text)?;
         if matches!(fault, Fault::Stall(_)) {
             return waits_for_something(&session.a, |_| Some("a reliable link")).map_err(text);
         }
@@ -278,9 +293,13 @@ fn f8_any_budget_gives_a_session_or_an_error_and_never_a_standstill() {
                 3 => limits.replies = size,
                 4 => limits.in_flight = size,
                 5 => limits.frame_memory = size,
-                _ => (limits.stream_queue, limits.session_queue, config.data_chunk) = (size, size, size),
+                _ => {
+                    (limits.stream_queue, limits.session_queue, config.data_chunk) =
+                        (size, size, size)
+                }
             }
-            let mut exchange = Exchange::new(&[(0, 5_000), (3, 10)], &[(1, 5_000), (2, 9), (3, 10)]);
+            let mut exchange =
+                Exchange::new(&[(0, 5_000), (3, 10)], &[(1, 5_000), (2, 9), (3, 10)]);
             let mut local = Local::new(config.clone());
             if local.exec(Instant::ORIGIN, exchange.request(), None).is_err() {
                 assert_eq!(which, 2, "only a frame can be too large to begin with");
@@ -290,12 +309,16 @@ fn f8_any_budget_gives_a_session_or_an_error_and_never_a_standstill() {
             run(&mut session, &mut exchange).unwrap();
             exchange.verdict(&session.a, &session.b).unwrap();
             let through = exchange.went_through(&session.a, &session.b);
-            let failed = matches!(session.a.closed(), Some(CloseReason::Violation(_) | CloseReason::Eof { .. }))
-                || matches!(session.b.closed(), Some(CloseReason::Violation(_)));
+            let failed = matches!(
+                session.a.closed(),
+                Some(CloseReason::Violation(_) | CloseReason::Eof { .. })
+            ) || matches!(session.b.closed(), Some(CloseReason::Violation(_)));
             assert!(
                 through.is_ok() || failed,
                 "limit {which} of {size}: {through:?}; {:?} {:?}\n{}",
-                session.a.stats(), session.b.stats(), session.trace
+                session.a.stats(),
+                session.b.stats(),
+                session.trace
             );
         }
     }
@@ -313,7 +336,8 @@ fn f12_both_ends_may_write_a_hundred_mebibytes_before_they_read() {
     assert!((MIB..4 * MIB).contains(&accepted), "{accepted}");
     assert_eq!(session.a.stats().stalled, Some(1));
     assert_eq!(session.b.stats().stalled, Some(0));
-    waits_for_something(&session.a, |local| local.stats().stalled.map(|_| "an unread stream")).unwrap();
+    waits_for_something(&session.a, |local| local.stats().stalled.map(|_| "an unread stream"))
+        .unwrap();
     (exchange.caller_sleeps, exchange.command_sleeps) = (false, false);
     goes_through(&mut session, &mut exchange);
     assert_eq!(exchange.there.totals(), (100 * MIB, 100 * MIB));

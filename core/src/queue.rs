@@ -113,7 +113,8 @@ impl ByteQueue {
         while let Some(first) = rest.next() {
             // What keeps a chunk alive counts together: pieces that fill half of it do not waste it.
             let mut group = VecDeque::from([first]);
-            while let Some(next) = rest.next_if(|next| group.front().is_some_and(|first| first.shares_chunk(next)))
+            while let Some(next) =
+                rest.next_if(|next| group.front().is_some_and(|first| first.shares_chunk(next)))
             {
                 group.push_back(next);
             }

@@ -13,6 +13,7 @@ use trunkline_core::{Direction, Instant, Machine};
 use trunkline_host::envfilter::{self, PatternLimits};
 use trunkline_host::process::{Child, Exit, Launch, Signaller, SpawnStage, User, spawn};
 
+use crate::buffers::Buffers;
 use crate::child_io::{ChildStream, streams};
 use crate::deadline::{Deadline, Due};
 use crate::driver::DRAIN;
@@ -54,7 +55,7 @@ pub struct Serve<I, R, S> {
     command: Option<Command<R>>,
     scan: Option<Told<Found>>,
     stop: Option<Pin<Box<dyn Future<Output = i32> + Send>>>,
-    buffer: Vec<u8>,
+    buffers: Buffers,
     drain_until: Option<Instant>,
 }
 
@@ -78,7 +79,7 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
             command: None,
             scan: None,
             stop: None,
-            buffer: Vec::new(),
+            buffers: Buffers::default(),
             drain_until: None,
         }
     }
@@ -228,7 +229,7 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
         }
         let Some(command) = &mut self.command else { return moved };
         for stream in &mut command.streams {
-            moved |= stream.step(cx, &mut self.agent, &mut self.buffer);
+            moved |= stream.step(cx, &mut self.agent, &mut self.buffers);
         }
         command.streams.retain(|stream| !stream.is_over());
         if let Some(Poll::Ready(exit)) = command.exit.as_ref().map(|exit| exit.poll(cx)) {

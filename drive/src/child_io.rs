@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, Bytes};
 use trunkline_core::agentproto::{Agent, Read, Write};
 
+use crate::buffers::Buffers;
 use crate::chunks::Chunks;
-use crate::link::read_some;
 use crate::{FdIo, Io as _, Readiness};
 
 /// One descriptor of the command, and which directions of it are still open.
@@ -35,10 +35,10 @@ impl<R: Readiness> ChildStream<R> {
         &mut self,
         cx: &mut Context<'_>,
         agent: &mut Agent,
-        buffer: &mut Vec<u8>,
+        buffers: &mut Buffers,
     ) -> bool {
         let moved = self.feed(cx, agent);
-        self.drain(cx, agent, buffer) || moved
+        self.drain(cx, agent, buffers) || moved
     }
 
     /// Bytes for the command.
@@ -85,10 +85,10 @@ impl<R: Readiness> ChildStream<R> {
     }
 
     /// Output of the command.
-    fn drain(&mut self, cx: &mut Context<'_>, agent: &mut Agent, buffer: &mut Vec<u8>) -> bool {
+    fn drain(&mut self, cx: &mut Context<'_>, agent: &mut Agent, buffers: &mut Buffers) -> bool {
         let Some(held) = &mut self.output else { return false };
         if held.is_empty() {
-            match read_some(&mut self.io, cx, buffer) {
+            match buffers.read(&mut self.io, cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(Some(bytes))) => *held = bytes,
                 Poll::Ready(end) => {

@@ -17,6 +17,9 @@ use crate::{Clock, Io, Sleep};
 /// How long an orderly close may take to write what is left.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
+/// Bytes of one read after which other tasks get their turn.
+const MUCH: usize = 16 << 10;
+
 /// Drives one machine over one transport until it is over: a future to spawn.
 ///
 /// It ends once the machine is closed, what it still had to say has been written (for 5 seconds at
@@ -72,7 +75,8 @@ where
             }
             due = Some(*self.drain_until.get_or_insert(now + DRAIN));
         }
-        let moved = (wants_input && !closed && self.read(cx)) || wrote;
+        let read = if wants_input && !closed { self.read(cx) } else { 0 };
+        let moved = wrote || read > 0;
         match self.deadline.poll(cx, due, moved) {
             Due::Now if closed => Round::Over,
             Due::Now => {
@@ -80,16 +84,20 @@ where
                 Round::Moved
             }
             Due::LookAgain => Round::Moved,
+            Due::NotYet if read >= MUCH => Round::Much,
             Due::NotYet if moved => Round::Moved,
             Due::NotYet => Round::Idle,
         }
     }
 
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Reads once; says how many bytes came, or 1 when something else happened.
+    fn read(&mut self, cx: &mut Context<'_>) -> usize {
         match self.link.read(cx) {
-            Arrived::Nothing => return false,
+            Arrived::Nothing => return 0,
             Arrived::Bytes(bytes) => {
+                let count = bytes.len();
                 self.input(cx, |machine, now| machine.handle_input(now, bytes));
+                return count;
             }
             Arrived::End => self.input(cx, |machine, now| machine.handle_eof(now)),
             Arrived::Failed(error) => {
@@ -99,7 +107,7 @@ where
                 });
             }
         }
-        true
+        1
     }
 
     fn input(&self, cx: &Context<'_>, call: impl FnOnce(&mut M, Instant)) {
@@ -110,6 +118,8 @@ where
 
 enum Round {
     Moved,
+    /// Much has arrived: whoever reads it should do so while it is in the cache.
+    Much,
     Idle,
     Over,
 }
@@ -128,6 +138,7 @@ where
         for _ in 0..ROUNDS {
             match this.round(cx) {
                 Round::Moved => {}
+                Round::Much => break,
                 Round::Idle => return Poll::Pending,
                 Round::Over => {
                     // A transport that cannot be closed is let go at the same deadline.

@@ -11,6 +11,7 @@
 //! that dropping any other future never stalls it.
 #![forbid(unsafe_code)]
 
+mod buffers;
 mod chunks;
 mod clock;
 mod command;

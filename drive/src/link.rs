@@ -7,10 +7,8 @@ use bytes::Bytes;
 use trunkline_core::{Machine, Segment};
 
 use crate::Io;
+use crate::buffers::Buffers;
 use crate::outgoing::Outgoing;
-
-/// Room for one read.
-pub(crate) const READ: usize = 128 << 10;
 
 /// Rounds of write and read before other tasks get their turn.
 pub(crate) const ROUNDS: usize = 16;
@@ -35,7 +33,7 @@ pub(crate) enum Arrived {
 pub(crate) struct Link<I> {
     io: I,
     outgoing: Outgoing,
-    buffer: Vec<u8>,
+    buffers: Buffers,
     /// The transport failed for writing; what the machine says goes nowhere.
     write_failed: bool,
     read_over: bool,
@@ -47,7 +45,7 @@ impl<I: Io> Link<I> {
         Self {
             io,
             outgoing: Outgoing::new(),
-            buffer: Vec::new(),
+            buffers: Buffers::default(),
             write_failed: false,
             read_over: false,
             unflushed: false,
@@ -102,7 +100,7 @@ impl<I: Io> Link<I> {
         if self.read_over {
             return Arrived::Nothing;
         }
-        match read_some(&mut self.io, cx, &mut self.buffer) {
+        match self.buffers.read(&mut self.io, cx) {
             Poll::Pending => Arrived::Nothing,
             Poll::Ready(Ok(Some(bytes))) => Arrived::Bytes(bytes),
             Poll::Ready(Ok(None)) => {
@@ -140,24 +138,4 @@ impl<I: Io> Link<I> {
         }
         Poll::Ready(())
     }
-}
-
-/// Reads once; `None` is the end. A small read is copied out of the buffer, so that a few bytes
-/// never hold all of it; a large one takes the buffer along.
-pub(crate) fn read_some(
-    io: &mut impl Io,
-    cx: &mut Context<'_>,
-    buffer: &mut Vec<u8>,
-) -> Poll<io::Result<Option<Bytes>>> {
-    buffer.reserve_exact(READ);
-    let count = std::task::ready!(io.poll_read(cx, buffer))?;
-    Poll::Ready(Ok(if count == 0 {
-        None
-    } else if count < READ / 4 {
-        let bytes = Bytes::copy_from_slice(buffer);
-        buffer.clear();
-        Some(bytes)
-    } else {
-        Some(Bytes::from(std::mem::take(buffer)))
-    }))
 }

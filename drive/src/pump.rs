@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use crate::buffers::Buffers;
 use crate::chunks::Chunks;
-use crate::link::read_some;
 use crate::{Io, StreamReader, StreamWriter};
 
 /// Feeds a command's input from a transport until the transport ends; then the input ends.
@@ -19,8 +19,8 @@ use crate::{Io, StreamReader, StreamWriter};
 /// What reading said: the rest of the input never reached the command.
 pub async fn pump_in<I: Io>(mut from: I, mut to: StreamWriter) -> io::Result<u64> {
     let mut total = 0;
-    let mut buffer = Vec::new();
-    while let Some(mut bytes) = poll_fn(|cx| read_some(&mut from, cx, &mut buffer)).await? {
+    let mut buffers = Buffers::default();
+    while let Some(mut bytes) = poll_fn(|cx| buffers.read(&mut from, cx)).await? {
         while !bytes.is_empty() {
             match poll_fn(|cx| to.poll_write_bytes(cx, &mut bytes)).await {
                 Ok(count) => total += count as u64,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use rustix::buffer::spare_capacity;
 
 /// Size of one read, and of one buffer of a write.
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = crate::buffers::READ;
 
 /// Buffers that wait between the thread and its user.
 const MOST: usize = 4;

@@ -40,10 +40,14 @@ mod tests {
     #[test]
     fn every_offset_is_run_with_every_fault_and_the_one_that_fails_is_named() {
         let mut ran = Vec::new();
-        let runs = cut_everywhere(9, |at| at % 4 == 0, |at, fault| {
-            ran.push((at, fault));
-            Ok(())
-        });
+        let runs = cut_everywhere(
+            9,
+            |at| at % 4 == 0,
+            |at, fault| {
+                ran.push((at, fault));
+                Ok(())
+            },
+        );
         assert_eq!(runs, Ok(16));
         let offsets: Vec<_> = ran.iter().map(|(at, _)| *at).step_by(FAULTS.len()).collect();
         assert_eq!(offsets, [0, 4, 8, 9]);

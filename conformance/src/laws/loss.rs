@@ -58,7 +58,8 @@ impl Ledger {
     pub fn delivered(&mut self, stream: u32, bytes: &[u8]) -> Result<(), Broken> {
         let lane = self.streams.entry(stream).or_default();
         let place = lane.delivered;
-        let wrong = |what: &str| Broken::new(PROMISE, format!("stream {stream}, byte {place}: {what}"));
+        let wrong =
+            |what: &str| Broken::new(PROMISE, format!("stream {stream}, byte {place}: {what}"));
         if lane.ended {
             return Err(wrong("it came behind the end"));
         }

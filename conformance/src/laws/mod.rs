@@ -70,7 +70,11 @@ impl std::error::Error for Broken {}
 /// # Errors
 ///
 /// [`Broken`] unless `holds`.
-pub fn hold(promise: &'static str, holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
+pub fn hold(
+    promise: &'static str,
+    holds: bool,
+    what: impl FnOnce() -> String,
+) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken::new(promise, what())) }
 }
 

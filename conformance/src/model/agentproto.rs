@@ -113,9 +113,8 @@ impl Exchange {
     #[must_use]
     pub fn new(input: &[(u32, u64)], output: &[(u32, u64)]) -> Self {
         let supplies = |sizes: &[(u32, u64)]| {
-            let supply = |(stream, size): &(u32, u64)| {
-                (*stream, Supply::new(*size, u64::from(*stream)))
-            };
+            let supply =
+                |(stream, size): &(u32, u64)| (*stream, Supply::new(*size, u64::from(*stream)));
             sizes.iter().map(supply).collect()
         };
         Self { input: supplies(input), output: supplies(output), code: 7, ..Self::default() }

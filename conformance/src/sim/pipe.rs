@@ -449,7 +449,10 @@ mod tests {
 
         let mut pipe = sent(Shape::default(), "abcd");
         pipe.fault(0, Fault::Stall(None));
-        assert_eq!((arrivals(&mut pipe, Instant::from_nanos(u64::MAX)), pipe.next_at()), (vec![], None));
+        assert_eq!(
+            (arrivals(&mut pipe, Instant::from_nanos(u64::MAX)), pipe.next_at()),
+            (vec![], None)
+        );
         pipe.resume();
         assert_eq!(arrivals(&mut pipe, NOW), pieces(&["abcd"]));
     }

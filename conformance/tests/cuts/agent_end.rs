@@ -7,10 +7,10 @@ use bytes::Bytes;
 use trunkline_conformance::agentproto::transcripts::{Action, Mode, Side, Transcript};
 use trunkline_conformance::laws::{Broken, hold, over_once, waits_for_something};
 use trunkline_conformance::sim::{Fault, Pair, Script};
+use trunkline_core::Machine as _;
 use trunkline_core::agentproto::{
     Agent, AgentEvent, Config, Decoder, Frame, FrameType, LostInput, Read,
 };
-use trunkline_core::Machine as _;
 
 use super::{heard_before, whole_frames};
 

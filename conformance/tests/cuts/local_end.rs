@@ -49,7 +49,8 @@ pub(crate) fn run(
         format!("seen {:?}, not {expected:?}\n{}", user.seen, pair.trace)
     })?;
     let requests = user.requested.iter().filter(|id| !user.cancelled.contains(id)).count();
-    let lost = user.events.iter().filter(|event| matches!(event, LocalEvent::RequestLost(_))).count();
+    let lost =
+        user.events.iter().filter(|event| matches!(event, LocalEvent::RequestLost(_))).count();
     let open = requests - user.seen.answers.len();
     let over = pair.a.closed().is_some();
     hold("P-ERR", lost == if over { open } else { 0 }, || {
@@ -89,7 +90,9 @@ fn reason(
         // It ended as recorded, behind a silence.
         (Some(CloseReason::Eof { mid_frame: false }), Fault::Stall(Some(_)) | Fault::Reset) => true,
         (None, Fault::Stall(None)) => {
-            return waits_for_something(&pair.a, |local| local.wants_input().then_some("the agent"));
+            return waits_for_something(&pair.a, |local| {
+                local.wants_input().then_some("the agent")
+            });
         }
         _ => false,
     };
