@@ -41,6 +41,16 @@ impl Segment {
         Some(segment)
     }
 
+    /// The same from arrays, of which so many bytes count: nothing is copied but the arrays.
+    #[inline]
+    pub(crate) const fn framed(
+        head: ([u8; Self::HEAD], u8),
+        body: Bytes,
+        tail: ([u8; Self::TAIL], u8),
+    ) -> Self {
+        Self { head: head.0, head_len: head.1, tail_len: tail.1, tail: tail.0, body }
+    }
+
     /// The frame's three parts, in order; any of them may be empty.
     #[must_use]
     pub fn slices(&self) -> [&[u8]; 3] {

@@ -209,6 +209,32 @@ impl<T: Item> Decoder<T> {
         self.cost
     }
 
+    /// The payload of a canonical DATA frame that comes next and lies whole in its chunk, with its
+    /// stream: what [`poll`](Self::poll) would give, without building the frame around it.
+    #[inline]
+    pub(super) fn poll_data(&mut self) -> Option<(u32, Bytes)> {
+        if self.scanned > 0 || self.error.is_some() {
+            return None;
+        }
+        let chunk = self.chunks.front_mut()?;
+        let DataView { stream, payload, length } = DataView::at_front(chunk)?;
+        if length > self.config.limits.frame {
+            return None;
+        }
+        let data = chunk.slice_ref(payload);
+        self.pinned = self.sizes.front().copied().unwrap_or_default();
+        self.cost = length;
+        self.buffered -= length;
+        self.position += length as u64;
+        if length < chunk.len() {
+            chunk.advance(length);
+        } else {
+            self.chunks.pop_front();
+            self.sizes.pop_front();
+        }
+        Some((stream, data))
+    }
+
     fn advance(&mut self) -> Result<Option<T>, Violation> {
         while let Some(chunk) = self.chunks.get(self.scanned) {
             if self.scanned == 0

@@ -51,23 +51,84 @@ pub fn encode(frame: &Frame) -> Result<Segment, EncodeError> {
 
 /// A DATA frame around `data`, which is not copied. Costs a few nanoseconds, allocates nothing.
 #[must_use]
+#[inline]
 pub fn data_segment(stream: u32, data: Bytes) -> Segment {
     if data.is_empty() {
         // The wire leaves an empty payload out. A frame without lists always encodes.
         return encode(&Frame::data(stream, data)).unwrap_or_else(|_| Segment::whole(Bytes::new()));
     }
-    let mut head = Inline::<{ Segment::HEAD }>::new();
-    head.push(&[if stream == 0 { 0xa2 } else { 0xa3 }, 0x61, b'd']);
-    head.head(2, data.len() as u64);
-    let mut tail = Inline::<{ Segment::TAIL }>::new();
-    if stream != 0 {
-        tail.push(b"\x61s");
-        tail.head(0, u64::from(stream));
-    }
-    tail.push(b"\x61t\x02");
-    // Cannot fail: 12 bytes before and 10 behind are the most there can be.
-    Segment::new(head.as_slice(), data, tail.as_slice())
-        .unwrap_or_else(|| Segment::whole(Bytes::new()))
+    let map = if stream == 0 { 0xa2 } else { 0xa3 };
+    Segment::framed(data_head(map, data.len()), data, data_tail(stream))
+}
+
+/// What stands before a payload. Written out for each width: so it becomes a few stores, while a
+/// loop or a copy of some length would take longer than all the rest.
+#[inline]
+const fn data_head(map: u8, length: usize) -> ([u8; Segment::HEAD], u8) {
+    let [.., e, f, g, h, a, b, c, d] = (length as u64).to_be_bytes();
+    let mut head = [0; Segment::HEAD];
+    let [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, ..] = &mut head;
+    (*b0, *b1, *b2) = (map, 0x61, b'd');
+    let count = match length {
+        0..=23 => {
+            *b3 = 0x40 | d;
+            4
+        }
+        24..=0xff => {
+            (*b3, *b4) = (0x58, d);
+            5
+        }
+        0x100..=0xffff => {
+            (*b3, *b4, *b5) = (0x59, c, d);
+            6
+        }
+        0x1_0000..=0xffff_ffff => {
+            (*b3, *b4, *b5, *b6, *b7) = (0x5a, a, b, c, d);
+            8
+        }
+        _ => {
+            (*b3, *b4, *b5, *b6, *b7) = (0x5b, e, f, g, h);
+            (*b8, *b9, *b10, *b11) = (a, b, c, d);
+            12
+        }
+    };
+    (head, count)
+}
+
+/// What stands behind a payload.
+#[inline]
+const fn data_tail(stream: u32) -> ([u8; Segment::TAIL], u8) {
+    let [a, b, c, d] = stream.to_be_bytes();
+    let mut tail = [0; Segment::TAIL];
+    let [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, ..] = &mut tail;
+    let count = match stream {
+        0 => {
+            (*b0, *b1, *b2) = (0x61, b't', 2);
+            3
+        }
+        1..=23 => {
+            (*b0, *b1, *b2) = (0x61, b's', d);
+            (*b3, *b4, *b5) = (0x61, b't', 2);
+            6
+        }
+        24..=0xff => {
+            (*b0, *b1, *b2, *b3) = (0x61, b's', 0x18, d);
+            (*b4, *b5, *b6) = (0x61, b't', 2);
+            7
+        }
+        0x100..=0xffff => {
+            (*b0, *b1, *b2, *b3, *b4) = (0x61, b's', 0x19, c, d);
+            (*b5, *b6, *b7) = (0x61, b't', 2);
+            8
+        }
+        _ => {
+            (*b0, *b1, *b2) = (0x61, b's', 0x1a);
+            (*b3, *b4, *b5, *b6) = (a, b, c, d);
+            (*b7, *b8, *b9) = (0x61, b't', 2);
+            10
+        }
+    };
+    (tail, count)
 }
 
 /// A head in its shortest form: the bytes and how many of them count.
@@ -86,34 +147,6 @@ fn head_bytes(major: u8, argument: u64) -> ([u8; 9], usize) {
         *to = *from;
     }
     (bytes, 1 + width)
-}
-
-/// A few bytes on the stack.
-struct Inline<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Inline<N> {
-    const fn new() -> Self {
-        Self { bytes: [0; N], len: 0 }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.len += bytes.len();
-        }
-    }
-
-    fn head(&mut self, major: u8, argument: u64) {
-        let (bytes, len) = head_bytes(major, argument);
-        self.push(bytes.get(..len).unwrap_or_default());
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
 }
 
 /// Where messages are written to.

@@ -9,7 +9,7 @@ use super::frame::Frame;
 use super::inbox::{Inbox, Taken};
 use super::outbox::Outbox;
 use super::violation::{FirstBytes, Violation};
-use crate::{CloseReason, Instant};
+use crate::{CloseReason, Instant, Payload};
 
 /// Counters of a session, readable at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,6 +106,7 @@ impl<E> Link<E> {
     /// The input has ended: in order, or because the transport failed.
     pub(super) fn end_input(&mut self, now: Instant, failure: Option<CloseReason>) {
         self.now = now;
+        self.drained = false;
         self.ended.get_or_insert(failure.unwrap_or(CloseReason::Eof { mid_frame: false }));
     }
 
@@ -165,6 +166,23 @@ impl<E> Link<E> {
         self.mute.as_ref()
     }
 
+    /// Whether everything that arrived has been decoded, its end included.
+    pub(super) const fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// The next frame, if it is a DATA frame in its usual form: the shortcut past
+    /// [`next`](Self::next), which gives whatever this does not.
+    #[inline]
+    pub(super) fn next_data(&mut self) -> Option<(u32, Bytes)> {
+        if self.is_held() {
+            return None;
+        }
+        let data = self.decoder.poll_data()?;
+        self.stats.frames_received += 1;
+        Some(data)
+    }
+
     pub(super) fn next(&mut self) -> Next {
         if self.is_held() {
             return Next::Held;
@@ -188,10 +206,11 @@ impl<E> Link<E> {
     }
 
     /// Queues what a DATA frame brought; says whether the reader should be told.
-    pub(super) fn data(&mut self, frame: Frame) -> bool {
-        let (stream, length) = (frame.stream, frame.data.len());
+    #[inline]
+    pub(super) fn data(&mut self, stream: u32, payload: Payload) -> bool {
+        let length = payload.len();
         let was_stalled = self.inbox.is_stalled();
-        let taken = self.inbox.data(stream, frame.data, self.decoder.pinned());
+        let taken = self.inbox.data(stream, payload, self.decoder.pinned());
         if taken != Taken::Dropped {
             self.stats.bytes_received += length as u64;
         }

@@ -17,7 +17,7 @@ use super::log::cut;
 use super::numbers::{Answered, Numbers};
 use super::outbox::Write;
 use super::violation::FirstBytes;
-use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
+use crate::{CloseReason, Instant, Machine, Meter, Payload, Segment, TimeoutKind, Violation};
 
 /// What a [`Local`] tells its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -365,7 +365,14 @@ impl Local {
     }
 
     fn pump(&mut self) {
-        while self.link.closed.is_none() {
+        while self.link.closed.is_none() && !self.link.is_drained() {
+            if self.mode == Mode::Exec
+                && let Some((stream, data)) = self.link.next_data()
+            {
+                self.deadline = None;
+                self.data(stream, data.into());
+                continue;
+            }
             match self.link.next() {
                 Next::Frame(frame) => self.dispatch(frame),
                 Next::Held | Next::Nothing(None) => return,
@@ -378,15 +385,18 @@ impl Local {
         }
     }
 
+    fn data(&mut self, stream: u32, payload: Payload) {
+        if self.link.data(stream, payload) {
+            self.link.tell(LocalEvent::Readable(stream));
+        }
+    }
+
     fn dispatch(&mut self, frame: Frame) {
         self.deadline = None;
         match (self.mode, frame.kind) {
             (_, FrameType::LOG) => self.log(frame),
             (Mode::Exec, FrameType::DATA) => {
-                let stream = frame.stream;
-                if self.link.data(frame) {
-                    self.link.tell(LocalEvent::Readable(stream));
-                }
+                self.data(frame.stream, frame.data);
             }
             (Mode::Exec, FrameType::EOF) => {
                 let taken = self.link.inbox.eof(frame.stream);

@@ -59,6 +59,8 @@ pub(super) struct Outbox {
     last: Option<Segment>,
     /// Control frames that have left since a stream had its turn.
     control_run: usize,
+    /// Lanes whose writer was refused and waits.
+    blocked: usize,
     /// No stream takes anything more.
     shut: bool,
     budget: Budget,
@@ -75,6 +77,7 @@ impl Outbox {
             round: VecDeque::new(),
             last: None,
             control_run: 0,
+            blocked: 0,
             shut: false,
             // Less would hold nothing at all.
             budget: Budget::new(config.limits.session_queue.max(2 * PIECE)),
@@ -141,7 +144,9 @@ impl Outbox {
             return Write::Closed;
         }
         let accepted = data.len().min(room);
-        lane.blocked |= accepted < data.len();
+        if accepted < data.len() && !core::mem::replace(&mut lane.blocked, true) {
+            self.blocked += 1;
+        }
         if accepted == 0 {
             return if data.is_empty() { Write::Accepted(0) } else { Write::Blocked };
         }
@@ -201,6 +206,10 @@ impl Outbox {
 
     /// Streams whose writer was refused and may try again: half of the room is back.
     pub(super) fn writable(&mut self) -> Vec<u32> {
+        if self.blocked == 0 {
+            return Vec::new();
+        }
+        let blocked = &mut self.blocked;
         let (limit, session) = (self.stream_limit, self.budget.left() >= self.budget.used());
         let open = self
             .lanes
@@ -208,6 +217,7 @@ impl Outbox {
             .filter(|(_, lane)| lane.blocked && session && lane.held() <= limit / 2);
         open.map(|(stream, lane)| {
             lane.blocked = false;
+            *blocked = blocked.saturating_sub(1);
             *stream
         })
         .collect()

@@ -12,14 +12,21 @@ use crate::agentproto::link::Next;
 use crate::agentproto::local::descriptors_fit;
 use crate::agentproto::log::{Level, cut};
 use crate::agentproto::numbers::{are_verified, is_of_an_old_client};
-use crate::{CloseReason, Violation, agentproto};
+use crate::{CloseReason, Payload, Violation, agentproto};
 
 /// ENOSYS, the number for an operation that is not known.
 const ENOSYS: u32 = 38;
 
 impl Agent {
     pub(super) fn pump(&mut self) {
-        while self.link.closed.is_none() && !self.deaf && !self.is_busy() {
+        while self.link.closed.is_none() && !self.link.is_drained() && !self.deaf && !self.is_busy()
+        {
+            if matches!(self.state, State::Running | State::ChildDone { .. })
+                && let Some((stream, data)) = self.link.next_data()
+            {
+                self.data(stream, data.into());
+                continue;
+            }
             match self.link.next() {
                 Next::Frame(frame) => self.dispatch(frame),
                 Next::Held | Next::Nothing(None) => return,
@@ -113,13 +120,16 @@ impl Agent {
         self.link.tell(AgentEvent::Exec(exec, self.config.take()));
     }
 
+    fn data(&mut self, stream: u32, payload: Payload) {
+        if self.link.data(stream, payload) {
+            self.link.tell(AgentEvent::Readable(stream));
+        }
+    }
+
     fn exec_frame(&mut self, frame: Frame) {
         match frame.kind {
             FrameType::DATA => {
-                let stream = frame.stream;
-                if self.link.data(frame) {
-                    self.link.tell(AgentEvent::Readable(stream));
-                }
+                self.data(frame.stream, frame.data);
             }
             FrameType::EOF => {
                 let taken = self.link.inbox.eof(frame.stream);
