@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::stats::Summary;
 use crate::table::{Goal, Row};
-use crate::work::Work;
+use crate::work::{Work, thread_cpu};
 use crate::{Failure, Options};
 
 const SIZES: [(usize, &str); 4] =
@@ -78,6 +78,6 @@ fn frames_for(work: Work, size: usize, sample: Duration) -> usize {
 
 /// How long it took, and how many nanoseconds each frame did.
 fn nanos(work: Work, size: usize, frames: usize) -> (Duration, f64) {
-    let done = work.run(size, frames);
+    let done = work.run(size, frames, thread_cpu);
     (done.cpu, done.cpu.as_nanos() as f64 / done.frames as f64)
 }

@@ -107,6 +107,9 @@ impl ByteQueue {
     /// Frees the chunks that small pieces of the last turn pin, by copying those pieces together.
     pub fn compact(&mut self) {
         let fresh = core::mem::take(&mut self.fresh).min(self.pieces.len());
+        if fresh == 0 {
+            return;
+        }
         let recent = self.pieces.split_off(self.pieces.len() - fresh);
         let mut joined = BytesMut::new();
         let mut rest = recent.into_iter().peekable();

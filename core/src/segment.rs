@@ -26,6 +26,7 @@ impl Segment {
 
     /// A frame that stands wholly in `body`.
     #[must_use]
+    #[inline]
     pub const fn whole(body: Bytes) -> Self {
         Self { head: [0; Self::HEAD], head_len: 0, tail_len: 0, tail: [0; Self::TAIL], body }
     }
@@ -41,14 +42,13 @@ impl Segment {
         Some(segment)
     }
 
-    /// The same from arrays, of which so many bytes count: nothing is copied but the arrays.
+    /// Writes head and tail in place, by a function that says how many bytes of each count.
     #[inline]
-    pub(crate) const fn framed(
-        head: ([u8; Self::HEAD], u8),
-        body: Bytes,
-        tail: ([u8; Self::TAIL], u8),
-    ) -> Self {
-        Self { head: head.0, head_len: head.1, tail_len: tail.1, tail: tail.0, body }
+    pub(crate) fn frame(
+        &mut self,
+        write: impl FnOnce(&Bytes, &mut [u8; Self::HEAD], &mut [u8; Self::TAIL]) -> (u8, u8),
+    ) {
+        (self.head_len, self.tail_len) = write(&self.body, &mut self.head, &mut self.tail);
     }
 
     /// The frame's three parts, in order; any of them may be empty.

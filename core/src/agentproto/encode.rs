@@ -57,78 +57,57 @@ pub fn data_segment(stream: u32, data: Bytes) -> Segment {
         // The wire leaves an empty payload out. A frame without lists always encodes.
         return encode(&Frame::data(stream, data)).unwrap_or_else(|_| Segment::whole(Bytes::new()));
     }
+    let mut segment = Segment::whole(data);
     let map = if stream == 0 { 0xa2 } else { 0xa3 };
-    Segment::framed(data_head(map, data.len()), data, data_tail(stream))
+    segment.frame(|body, head, tail| (data_head(map, body.len(), head), data_tail(stream, tail)));
+    segment
 }
 
-/// What stands before a payload. Written out for each width: so it becomes a few stores, while a
-/// loop or a copy of some length would take longer than all the rest.
+/// What stands before a payload; says how many bytes that are. All but the largest become one word,
+/// which is stored at once: a loop, or a copy of some length, would take longer than all the rest.
 #[inline]
-const fn data_head(map: u8, length: usize) -> ([u8; Segment::HEAD], u8) {
-    let [.., e, f, g, h, a, b, c, d] = (length as u64).to_be_bytes();
-    let mut head = [0; Segment::HEAD];
-    let [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, ..] = &mut head;
-    (*b0, *b1, *b2) = (map, 0x61, b'd');
-    let count = match length {
-        0..=23 => {
-            *b3 = 0x40 | d;
-            4
-        }
-        24..=0xff => {
-            (*b3, *b4) = (0x58, d);
-            5
-        }
-        0x100..=0xffff => {
-            (*b3, *b4, *b5) = (0x59, c, d);
-            6
-        }
-        0x1_0000..=0xffff_ffff => {
-            (*b3, *b4, *b5, *b6, *b7) = (0x5a, a, b, c, d);
-            8
-        }
-        _ => {
-            (*b3, *b4, *b5, *b6, *b7) = (0x5b, e, f, g, h);
-            (*b8, *b9, *b10, *b11) = (a, b, c, d);
-            12
-        }
+fn data_head(map: u8, length: usize, head: &mut [u8; Segment::HEAD]) -> u8 {
+    let length = length as u64;
+    let (rest, count) = match length {
+        0..=23 => ((0x40 | length) << 32, 4),
+        24..=0xff => (0x58 << 32 | length << 24, 5),
+        0x100..=0xffff => (0x59 << 32 | length << 16, 6),
+        0x1_0000..=0xffff_ffff => (0x5a << 32 | length, 8),
+        _ => (0x5b << 32 | length >> 32, 12),
     };
-    (head, count)
+    let word = u64::from(map) << 56 | 0x61_64 << 40 | rest;
+    if let Some((word_at, behind)) = head.split_first_chunk_mut() {
+        *word_at = word.to_be_bytes();
+        if count == 12
+            && let Some(low) = behind.first_chunk_mut()
+        {
+            *low = (length as u32).to_be_bytes();
+        }
+    }
+    count
 }
 
-/// What stands behind a payload.
+/// What stands behind a payload; says how many bytes that are.
 #[inline]
-const fn data_tail(stream: u32) -> ([u8; Segment::TAIL], u8) {
-    let [a, b, c, d] = stream.to_be_bytes();
-    let mut tail = [0; Segment::TAIL];
-    let [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, ..] = &mut tail;
-    let count = match stream {
-        0 => {
-            (*b0, *b1, *b2) = (0x61, b't', 2);
-            3
-        }
-        1..=23 => {
-            (*b0, *b1, *b2) = (0x61, b's', d);
-            (*b3, *b4, *b5) = (0x61, b't', 2);
-            6
-        }
-        24..=0xff => {
-            (*b0, *b1, *b2, *b3) = (0x61, b's', 0x18, d);
-            (*b4, *b5, *b6) = (0x61, b't', 2);
-            7
-        }
-        0x100..=0xffff => {
-            (*b0, *b1, *b2, *b3, *b4) = (0x61, b's', 0x19, c, d);
-            (*b5, *b6, *b7) = (0x61, b't', 2);
-            8
-        }
-        _ => {
-            (*b0, *b1, *b2) = (0x61, b's', 0x1a);
-            (*b3, *b4, *b5, *b6) = (a, b, c, d);
-            (*b7, *b8, *b9) = (0x61, b't', 2);
-            10
-        }
+fn data_tail(stream: u32, tail: &mut [u8; Segment::TAIL]) -> u8 {
+    const KIND: u64 = 0x61_74_02;
+    let number = u64::from(stream);
+    let (word, count) = match stream {
+        0 => (KIND << 40, 3),
+        1..=23 => (0x61_73 << 48 | number << 40 | KIND << 16, 6),
+        24..=0xff => (0x61_73_18 << 40 | number << 32 | KIND << 8, 7),
+        0x100..=0xffff => (0x61_73_19 << 40 | number << 24 | KIND, 8),
+        _ => (0x61_73_1a << 40 | number << 8 | KIND >> 16, 10),
     };
-    (tail, count)
+    if let Some((word_at, behind)) = tail.split_first_chunk_mut() {
+        *word_at = word.to_be_bytes();
+        if count == 10
+            && let Some(low) = behind.first_chunk_mut()
+        {
+            *low = (KIND as u16).to_be_bytes();
+        }
+    }
+    count
 }
 
 /// A head in its shortest form: the bytes and how many of them count.
@@ -237,5 +216,25 @@ impl Output {
             let whole = [head, &payload, tail].concat();
             Segment::whole(whole.into())
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_form_of_data_is_the_general_one_at_every_width() {
+        let lengths = [1, 23, 24, 0xff, 0x100, 0xffff, 0x1_0000, 0x1_2345];
+        for stream in [0, 1, 23, 24, 0xff, 0x100, 0xffff, 0x1_0000, u32::MAX] {
+            for length in lengths {
+                let data = Bytes::from(alloc::vec![7; length]);
+                let general = encode(&Frame::data(stream, data.clone())).unwrap().into_bytes();
+                assert_eq!(data_segment(stream, data).into_bytes(), general);
+            }
+        }
+        let mut head = [0; Segment::HEAD];
+        assert_eq!(data_head(0xa2, 0x12_3456_789a, &mut head), 12);
+        assert_eq!(head[..12], *b"\xa2\x61d\x5b\x00\x00\x00\x12\x34\x56\x78\x9a");
     }
 }

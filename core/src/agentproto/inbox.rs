@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::config::{Config, LateData};
-use crate::{Budget, ByteQueue, Payload};
+use crate::{Budget, ByteQueue};
 
 /// What reading a stream gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,22 +81,31 @@ impl Inbox {
         self.streams.entry(stream).or_default();
     }
 
-    /// Queues a payload that arrived in a chunk of `pinned` bytes.
-    pub(super) fn data(&mut self, stream: u32, payload: Payload, pinned: usize) -> Taken {
+    /// Queues the pieces of a payload that arrived in a chunk of `pinned` bytes; says how many bytes
+    /// were taken.
+    #[inline]
+    pub(super) fn data(
+        &mut self,
+        stream: u32,
+        pieces: impl IntoIterator<Item = Bytes>,
+        pinned: usize,
+    ) -> (Taken, usize) {
         let late_data = self.late_data;
         let open = |found: &&mut Stream| {
             !found.forgotten && (!found.ended || late_data == LateData::Deliver)
         };
-        let Some(found) =
-            self.streams.get_mut(&stream).filter(open).filter(|_| !payload.is_empty())
-        else {
-            return Taken::Dropped;
+        let Some(found) = self.streams.get_mut(&stream).filter(open) else {
+            return (Taken::Dropped, 0);
         };
         let before = found.queue.len();
-        for piece in payload.into_pieces() {
+        for piece in pieces {
             found.queue.push(piece, pinned);
         }
-        self.budget.charge(found.queue.len() - before);
+        let grown = found.queue.len() - before;
+        if grown == 0 {
+            return (Taken::Dropped, 0);
+        }
+        self.budget.charge(grown);
         if self.touched.last() != Some(&stream) {
             self.touched.push(stream);
         }
@@ -105,7 +114,7 @@ impl Inbox {
         } else if self.budget.is_full() {
             self.stall = Some(Stall::Session);
         }
-        announce(found)
+        (announce(found), grown)
     }
 
     pub(super) fn eof(&mut self, stream: u32) -> Taken {

@@ -9,7 +9,7 @@ use super::frame::Frame;
 use super::inbox::{Inbox, Taken};
 use super::outbox::Outbox;
 use super::violation::{FirstBytes, Violation};
-use crate::{CloseReason, Instant, Payload};
+use crate::{CloseReason, Instant};
 
 /// Counters of a session, readable at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -207,13 +207,10 @@ impl<E> Link<E> {
 
     /// Queues what a DATA frame brought; says whether the reader should be told.
     #[inline]
-    pub(super) fn data(&mut self, stream: u32, payload: Payload) -> bool {
-        let length = payload.len();
+    pub(super) fn data(&mut self, stream: u32, pieces: impl IntoIterator<Item = Bytes>) -> bool {
         let was_stalled = self.inbox.is_stalled();
-        let taken = self.inbox.data(stream, payload, self.decoder.pinned());
-        if taken != Taken::Dropped {
-            self.stats.bytes_received += length as u64;
-        }
+        let (taken, count) = self.inbox.data(stream, pieces, self.decoder.pinned());
+        self.stats.bytes_received += count as u64;
         if !was_stalled && self.inbox.is_stalled() {
             self.stats.stalls += 1;
         }
@@ -229,9 +226,12 @@ impl<E> Link<E> {
     }
 
     pub(super) fn transmit(&mut self) -> Option<crate::Segment> {
-        let segment = self.outbox.poll().filter(|_| !self.is_mute())?;
-        self.stats.frames_sent += 1;
-        Some(segment)
+        let segment = self.outbox.poll();
+        if self.is_mute() {
+            return None;
+        }
+        self.stats.frames_sent += u64::from(segment.is_some());
+        segment
     }
 
     /// The transport takes nothing more: what is queued goes nowhere.

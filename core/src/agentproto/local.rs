@@ -17,7 +17,7 @@ use super::log::cut;
 use super::numbers::{Answered, Numbers};
 use super::outbox::Write;
 use super::violation::FirstBytes;
-use crate::{CloseReason, Instant, Machine, Meter, Payload, Segment, TimeoutKind, Violation};
+use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
 
 /// What a [`Local`] tells its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -370,7 +370,7 @@ impl Local {
                 && let Some((stream, data)) = self.link.next_data()
             {
                 self.deadline = None;
-                self.data(stream, data.into());
+                self.data(stream, Some(data));
                 continue;
             }
             match self.link.next() {
@@ -385,8 +385,9 @@ impl Local {
         }
     }
 
-    fn data(&mut self, stream: u32, payload: Payload) {
-        if self.link.data(stream, payload) {
+    #[inline]
+    fn data(&mut self, stream: u32, pieces: impl IntoIterator<Item = Bytes>) {
+        if self.link.data(stream, pieces) {
             self.link.tell(LocalEvent::Readable(stream));
         }
     }
@@ -396,7 +397,7 @@ impl Local {
         match (self.mode, frame.kind) {
             (_, FrameType::LOG) => self.log(frame),
             (Mode::Exec, FrameType::DATA) => {
-                self.data(frame.stream, frame.data);
+                self.data(frame.stream, frame.data.into_pieces());
             }
             (Mode::Exec, FrameType::EOF) => {
                 let taken = self.link.inbox.eof(frame.stream);
@@ -558,9 +559,11 @@ impl Machine for Local {
     }
 
     fn poll_transmit(&mut self, _now: Instant) -> Option<Segment> {
-        let segment = self.link.transmit()?;
-        self.tell_writers();
-        Some(segment)
+        let segment = self.link.transmit();
+        if segment.is_some() {
+            self.tell_writers();
+        }
+        segment
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use super::{Agent, AgentEvent, HangUp, State, Step};
 use crate::agentproto::config::{LogArguments, LostInput, SignalNumbers};
@@ -12,7 +13,7 @@ use crate::agentproto::link::Next;
 use crate::agentproto::local::descriptors_fit;
 use crate::agentproto::log::{Level, cut};
 use crate::agentproto::numbers::{are_verified, is_of_an_old_client};
-use crate::{CloseReason, Payload, Violation, agentproto};
+use crate::{CloseReason, Violation, agentproto};
 
 /// ENOSYS, the number for an operation that is not known.
 const ENOSYS: u32 = 38;
@@ -24,7 +25,7 @@ impl Agent {
             if matches!(self.state, State::Running | State::ChildDone { .. })
                 && let Some((stream, data)) = self.link.next_data()
             {
-                self.data(stream, data.into());
+                self.data(stream, Some(data));
                 continue;
             }
             match self.link.next() {
@@ -120,8 +121,9 @@ impl Agent {
         self.link.tell(AgentEvent::Exec(exec, self.config.take()));
     }
 
-    fn data(&mut self, stream: u32, payload: Payload) {
-        if self.link.data(stream, payload) {
+    #[inline]
+    fn data(&mut self, stream: u32, pieces: impl IntoIterator<Item = Bytes>) {
+        if self.link.data(stream, pieces) {
             self.link.tell(AgentEvent::Readable(stream));
         }
     }
@@ -129,7 +131,7 @@ impl Agent {
     fn exec_frame(&mut self, frame: Frame) {
         match frame.kind {
             FrameType::DATA => {
-                self.data(frame.stream, frame.data);
+                self.data(frame.stream, frame.data.into_pieces());
             }
             FrameType::EOF => {
                 let taken = self.link.inbox.eof(frame.stream);

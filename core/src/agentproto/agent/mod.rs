@@ -391,10 +391,12 @@ impl Machine for Agent {
     }
 
     fn poll_transmit(&mut self, _now: Instant) -> Option<Segment> {
-        let segment = self.link.transmit()?;
-        self.tell_writers();
-        self.pump();
-        Some(segment)
+        let segment = self.link.transmit();
+        if segment.is_some() {
+            self.tell_writers();
+            self.pump();
+        }
+        segment
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
