@@ -10,6 +10,7 @@ mod codec;
 mod codes;
 mod crafted;
 mod descriptors;
+mod endurance;
 mod environment;
 mod extras;
 mod hostile;
