@@ -29,8 +29,8 @@ func demo(t *testing.T) string {
 	return root
 }
 
-// comparable leaves of a response what does not depend on the machine, the time and the folder.
-func comparable(resp *FileResp, root string) FileResp {
+// stripped leaves of a response what does not depend on the machine, the time and the folder.
+func stripped(resp *FileResp, root string) FileResp {
 	resp.Message = strings.ReplaceAll(resp.Message, root, recordedRoot)
 	resp.Path = strings.ReplaceAll(resp.Path, root, recordedRoot)
 	plain := func(s Stat) Stat { return Stat{Name: s.Name, Size: s.Size, Mode: s.Mode, IsDir: s.IsDir} }
@@ -77,12 +77,12 @@ func TestRecordedFileServicesAreAnsweredTheSame(t *testing.T) {
 				if req := frame.FileOp; s.From == "local" && req != nil {
 					req.Path = strings.ReplaceAll(req.Path, recordedRoot, root)
 					req.New = strings.ReplaceAll(req.New, recordedRoot, root)
-					answers[req.ID] = comparable(server.Handle(req), root)
+					answers[req.ID] = stripped(server.Handle(req), root)
 				}
 				if want := frame.FileResp; s.From == "agent" && want != nil {
 					seen++
 					got, gotErr := encMode.Marshal(answers[want.ID])
-					expected, err := encMode.Marshal(comparable(want, root))
+					expected, err := encMode.Marshal(stripped(want, root))
 					if gotErr != nil || err != nil || !bytes.Equal(got, expected) {
 						t.Errorf("request %d: %+v, not %+v", want.ID, answers[want.ID], *want)
 					}
