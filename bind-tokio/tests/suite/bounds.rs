@@ -293,3 +293,28 @@ fn a_gone_agent_is_noticed_behind_unread_output() {
         super::support::lost_status(&exec.wait().await);
     });
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_command_stops_when_nobody_takes_what_its_agent_sends() {
+    rt::each(async || {
+        let (mut exec, agent, wire) = start_over(sh("echo $$ >&2; exec cat /dev/zero"), options());
+        let mut stderr = exec.take_stderr().unwrap();
+        let pid = line(&mut stderr).await;
+        wire.down.hold();
+        let written = || {
+            let told = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+            let count = told.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap();
+            count.parse::<usize>().unwrap()
+        };
+        // What this side held before the wire did, and has not read.
+        eventually("the command writes", || written() > MIB).await;
+        let written = settled(written).await;
+        let held = exec.stats().queued_in + usize::try_from(wire.down.passed()).unwrap();
+        // The agent's queue, its driver's hands, one read, the wire, and the command's pipe.
+        let most = MIB + 256 * KIB + 128 * KIB + 64 * KIB + MIB;
+        assert!(written < held + most + 64 * KIB, "{written} with {held} let through");
+        drop((exec, stderr, agent));
+        eventually("the command is gone", || !super::support::runs(&pid)).await;
+    });
+}

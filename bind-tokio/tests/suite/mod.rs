@@ -10,6 +10,7 @@ mod drops;
 mod echo;
 mod exit;
 mod given_up;
+mod halves;
 mod interop;
 mod logs;
 mod lost;

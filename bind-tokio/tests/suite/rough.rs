@@ -134,6 +134,20 @@ fn a_transport_that_takes_nothing_is_an_error_and_no_busy_loop() {
 }
 
 #[test]
+fn an_agent_whose_transport_takes_nothing_hangs_its_command_up() {
+    rt::each(async || {
+        let (local, remote, _line) = wire(10_000);
+        let mut odd = Odd::new(remote);
+        odd.takes_nothing = true;
+        let agent = rt::spawn(rt::serve(rt::Over(odd), options()));
+        let mut exec = rt::exec_over(rt::Over(local), sh("echo x; exec sleep 1000")).unwrap();
+        let status = rt::timeout(Duration::from_secs(15), agent).await;
+        assert_eq!(status, Some(0), "it neither fails nor ends");
+        lost_status(&exec.wait().await);
+    });
+}
+
+#[test]
 fn a_flush_that_never_ends_holds_nothing_else_up() {
     rt::each(async || {
         let (local, remote, _line) = wire(10_000);
