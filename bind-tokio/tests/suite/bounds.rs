@@ -261,9 +261,9 @@ fn an_echo_nobody_reads_stops_and_goes_on_when_somebody_does() {
         let writing = rt::spawn(async move {
             rt::write_all(&mut stdin, &Pattern::new().head(COUNT)).await.unwrap();
         });
+        eventually("the link stops", || exec.stats().stalled == Some(1)).await;
         let passed = settled(|| (line.up.passed(), line.down.passed())).await;
         assert!(passed.0 + passed.1 < 10 * MIB as u64, "{passed:?}");
-        assert_eq!(exec.stats().stalled, Some(1));
         let mut stdout = exec.take_stdout().unwrap();
         take(&mut stdout, 0, COUNT).await;
         writing.await;
