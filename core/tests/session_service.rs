@@ -186,4 +186,5 @@ fn an_answer_behind_the_end_is_harmless() {
     agent.respond(answer(1));
     assert_eq!(agent.closed(), Some(&CloseReason::Local));
     assert_eq!(events(&mut agent), [AgentEvent::Closed(CloseReason::Local)]);
+    assert_eq!(sent_but_logs(&mut agent), [], "only what was queued before still leaves");
 }

@@ -248,9 +248,12 @@ impl Agent {
         self.close(CloseReason::Local);
     }
 
-    /// Answers a file request.
+    /// Answers a file request; behind the end of the session nothing leaves any more.
     pub fn respond(&mut self, response: FileResponse) {
         const EOVERFLOW: u32 = 75;
+        if self.state == State::Over {
+            return;
+        }
         let id = response.id;
         if !self.unanswered.release(id) {
             // An answer too many would be taken for that of another request.
