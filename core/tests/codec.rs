@@ -76,7 +76,9 @@ fn agrees_with_ciborium<T: Item + Debug + Serialize + DeserializeOwned>(item: &T
 }
 
 fn settings() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+    // Miri interprets, a thousand times slower.
+    let cases = if cfg!(miri) { 4 } else { 256 };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
