@@ -124,7 +124,7 @@ fn f15_a_close_at_any_moment_is_a_close_at_both_ends() {
 
 #[test]
 fn f1_our_two_machines_survive_any_fault_at_any_moment_and_both_know() {
-    seeds(1_000, |rng| {
+    seeds(300, |rng| {
         let mut exchange = Exchange::new(&[(0, 900), (3, 50)], &[(1, 900), (2, 100), (3, 50)]);
         exchange.moody = Some(rng.fork());
         let machines = (local(Config::default(), &exchange), Agent::new(Config::default()));
