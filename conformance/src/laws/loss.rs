@@ -35,6 +35,8 @@ struct Lane {
     delivered: u64,
     finished: bool,
     ended: bool,
+    /// Its reader has given it up.
+    forgotten: bool,
 }
 
 impl Ledger {
@@ -48,6 +50,11 @@ impl Ledger {
     /// The writer of a stream has ended it.
     pub fn finished(&mut self, stream: u32) {
         self.streams.entry(stream).or_default().finished = true;
+    }
+
+    /// The reader of a stream has given it up: what is still to come is lost, and that is all right.
+    pub fn forgotten(&mut self, stream: u32) {
+        self.streams.entry(stream).or_default().forgotten = true;
     }
 
     /// The reader of a stream got these bytes.
@@ -104,7 +111,7 @@ impl Ledger {
     ///
     /// [`Broken`] when something has not.
     pub fn settled(&self) -> Result<(), Broken> {
-        for (stream, lane) in &self.streams {
+        for (stream, lane) in self.streams.iter().filter(|(_, lane)| !lane.forgotten) {
             let (accepted, delivered) = (lane.accepted, lane.delivered);
             hold(PROMISE, accepted == delivered, || {
                 format!("stream {stream}: {delivered} of {accepted} bytes arrived")
