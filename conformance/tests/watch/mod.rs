@@ -12,7 +12,7 @@ use trunkline_core::{Instant, Machine, Segment};
 const NOW: Instant = Instant::ORIGIN;
 
 /// What the two machines have in common beside [`Machine`].
-pub(crate) trait Side: Machine<Input = Bytes, Output = Segment, Event: Debug> {
+pub(crate) trait Side: Machine<Input = Bytes, Output = Segment, Event: Debug + PartialEq> {
     fn read(&mut self, stream: u32, max: usize) -> Read;
     /// Whether an event is about a wait: its place among the others is free.
     fn is_wake(event: &Self::Event) -> bool;
@@ -57,10 +57,11 @@ impl Side for Agent {
 }
 
 /// Everything that must be the same.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Seen {
+#[derive(Debug, PartialEq)]
+pub(crate) struct Seen<E> {
     streams: BTreeMap<u32, (Vec<u8>, Option<Read>)>,
-    events: Vec<String>,
+    /// `None` is what was no frame: it is shown with as many bytes as there were at that moment.
+    events: Vec<Option<E>>,
     sent: Vec<Vec<u8>>,
     closed: Option<String>,
     timeout: Option<Instant>,
@@ -68,20 +69,29 @@ pub(crate) struct Seen {
 }
 
 /// Gathers it.
-#[derive(Debug, Default)]
-pub(crate) struct Watcher(Seen, Vec<u32>);
+#[derive(Debug)]
+pub(crate) struct Watcher<E>(Seen<E>, Vec<u32>);
 
-impl Watcher {
-    fn event<M: Side>(&mut self, machine: &mut M) -> bool {
+impl<E> Default for Watcher<E> {
+    fn default() -> Self {
+        let (streams, events, sent) = Default::default();
+        let seen = Seen { streams, events, sent, closed: None, timeout: None, wants_input: true };
+        Self(seen, Vec::new())
+    }
+}
+
+impl<E: Debug> Watcher<E> {
+    fn event<M: Side<Event = E>>(&mut self, machine: &mut M) -> bool {
         let Some(event) = machine.poll_event() else { return false };
         self.1.extend(M::asks(&event));
         if !M::is_wake(&event) {
-            self.0.events.push(plain(&event));
+            let text = format!("{event:?}");
+            self.0.events.push(Some(event).filter(|_| !text.contains("NotAFrame")));
         }
         true
     }
 
-    fn transmit<M: Side>(&mut self, machine: &mut M) -> bool {
+    fn transmit<M: Side<Event = E>>(&mut self, machine: &mut M) -> bool {
         let Some(segment) = machine.poll_transmit(NOW) else { return false };
         let bytes = segment.into_bytes().to_vec();
         let text = String::from_utf8_lossy(&bytes);
@@ -89,7 +99,7 @@ impl Watcher {
         true
     }
 
-    fn read<M: Side>(&mut self, machine: &mut M, stream: u32, max: usize) -> bool {
+    fn read<M: Side<Event = E>>(&mut self, machine: &mut M, stream: u32, max: usize) -> bool {
         let (bytes, last) = self.0.streams.entry(stream).or_default();
         match machine.read(stream, max) {
             Read::Data(piece) => {
@@ -103,7 +113,7 @@ impl Watcher {
         }
     }
 
-    fn drain<M: Side>(&mut self, machine: &mut M) {
+    fn drain<M: Side<Event = E>>(&mut self, machine: &mut M) {
         loop {
             let mut moved = self.event(machine) | self.transmit(machine);
             for stream in 0..6 {
@@ -116,8 +126,8 @@ impl Watcher {
     }
 }
 
-impl<M: Side> Watch<M> for Watcher {
-    type Seen = Seen;
+impl<M: Side> Watch<M> for Watcher<M::Event> {
+    type Seen = Seen<M::Event>;
 
     fn act(&mut self, machine: &mut M, rng: &mut Rng) {
         match rng.below(4) {
@@ -139,16 +149,13 @@ impl<M: Side> Watch<M> for Watcher {
         self.drain(machine);
     }
 
-    fn seen(mut self, machine: M) -> Seen {
-        self.0.closed = machine.closed().map(|reason| plain(reason));
+    fn seen(mut self, machine: M) -> Self::Seen {
+        self.0.closed = machine.closed().map(|reason| format!("{reason:?}"));
+        if self.0.closed.as_ref().is_some_and(|text| text.contains("NotAFrame")) {
+            self.0.closed = Some("not a frame".into());
+        }
         self.0.timeout = machine.poll_timeout();
         self.0.wants_input = machine.wants_input();
         self.0
     }
-}
-
-/// What was no frame is shown with as many bytes as there were at that moment.
-fn plain(value: &impl Debug) -> String {
-    let text = format!("{value:?}");
-    if text.contains("NotAFrame") { "not a frame".into() } else { text }
 }

@@ -148,3 +148,26 @@ fn clamp(response: &mut FileResponse, most: usize) {
         response.data = Payload::from(data.slice(..most));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(calls: &mut Calls) -> u32 {
+        calls.start(&mut FileRequest { op: FileOp::OPEN, ..FileRequest::default() })
+    }
+
+    #[test]
+    fn numbers_that_run_out_begin_again_and_leave_out_0_and_those_in_use() {
+        let mut calls = Calls::new(8, LateHandle::Close);
+        assert_eq!([id(&mut calls), id(&mut calls), id(&mut calls)], [1, 2, 3]);
+        // Answered; and given up, which keeps its number until the answer has come.
+        assert!(calls.cancel(2));
+        calls.answer(FileResponse { id: 3, ..FileResponse::default() });
+        calls.last_id = u32::MAX - 2;
+        let mut own = FileRequest { op: FileOp::CLOSE, ..FileRequest::default() };
+        calls.start_own(&mut own);
+        assert_eq!(own.id, u32::MAX - 1);
+        assert_eq!([id(&mut calls), id(&mut calls), id(&mut calls)], [u32::MAX, 3, 4]);
+    }
+}
