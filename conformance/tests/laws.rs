@@ -246,7 +246,9 @@ fn p_cancel_a_request_given_up_at_any_moment_answers_nobody_and_leaks_nothing() 
             }
             if dice.once_in(4) && !waiting.is_empty() {
                 let id = waiting.remove(dice.up_to(waiting.len()) - 1);
-                wrong.extend((!pair.a.cancel(id)).then_some("was in flight, and could not be given up"));
+                wrong.extend(
+                    (!pair.a.cancel(id)).then_some("was in flight, and could not be given up"),
+                );
                 wrong.extend(pair.a.cancel(id).then_some("given up twice"));
                 cancelled.push(id);
             }

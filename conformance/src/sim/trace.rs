@@ -17,7 +17,7 @@ pub enum End {
     B,
 }
 
-/// What happened at one end.
+/// What happened at one end. Bytes that go the same way at the same moment are one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
@@ -63,12 +63,12 @@ impl Trace {
     }
 
     pub(super) fn push(&mut self, now: Instant, end: End, what: What) {
-        if let (Some((at, last, What::Arrived(sum))), What::Arrived(more)) =
-            (self.lines.back_mut(), &what)
-            && *at == now
-            && *last == end
+        // A line for each of a thousand single bytes would push out everything else.
+        if let Some((at, last, before)) = self.lines.back_mut()
+            && (*at, *last) == (now, end)
+            && let (What::Arrived(sum), What::Arrived(more)) | (What::Sent(sum), What::Sent(more)) =
+                (before, &what)
         {
-            // A line for each of a thousand single bytes would push out everything else.
             *sum = sum.saturating_add(*more);
             return;
         }

@@ -12,7 +12,9 @@ use trunkline_core::{Instant, Machine, Segment};
 const NOW: Instant = Instant::ORIGIN;
 
 /// What the two machines have in common beside [`Machine`].
-pub(crate) trait Side: Machine<Input = Bytes, Output = Segment, Event: Debug + PartialEq> {
+pub(crate) trait Side:
+    Machine<Input = Bytes, Output = Segment, Event: Debug + PartialEq>
+{
     fn read(&mut self, stream: u32, max: usize) -> Read;
     /// Whether an event is about a wait: its place among the others is free.
     fn is_wake(event: &Self::Event) -> bool;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use trunkline_conformance::laws::{Broken, Ledger, hold, within};
 use trunkline_conformance::sim::{Fault, Pair};
 use trunkline_core::agentproto::{
-    Agent, AgentEvent, Config, ExecRequest, FileOp, FileRequest, FileResponse, LogRecord, Local,
-    LocalEvent, LostInput, Misuse, Read, SignalNumbers, Write,
+    Agent, AgentEvent, Config, ExecRequest, FileOp, FileRequest, FileResponse, Local, LocalEvent,
+    LogRecord, LostInput, Misuse, Read, SignalNumbers, Write,
 };
 use trunkline_core::{CloseReason, Machine as _};
 
@@ -137,7 +137,8 @@ impl World {
     }
 
     fn is_output(&self, stream: u32) -> bool {
-        self.purpose == Some(Purpose::Exec) && ([1, 2].contains(&stream) || self.fds.contains(&stream))
+        self.purpose == Some(Purpose::Exec)
+            && ([1, 2].contains(&stream) || self.fds.contains(&stream))
     }
 
     /// Nothing can be sent any more.
@@ -174,7 +175,8 @@ impl World {
             }
             Op::Write(stream, size) => self.write(stream, size),
             Op::Finish(stream) => {
-                let open = self.is_input(stream) && !self.finished.contains(&stream) && !self.mute();
+                let open =
+                    self.is_input(stream) && !self.finished.contains(&stream) && !self.mute();
                 let got = self.pair.a.finish(stream);
                 if got {
                     self.finished.insert(stream);
@@ -205,7 +207,11 @@ impl World {
             }
             Op::Close(at_once) => {
                 self.disturbed = true;
-                if at_once { self.pair.a.abort() } else { self.pair.a.close() }
+                if at_once {
+                    self.pair.a.abort();
+                } else {
+                    self.pair.a.close();
+                }
                 Ok(())
             }
             Op::HostWrite(stream, size) => self.host_write(stream, size),
@@ -482,7 +488,9 @@ impl World {
     /// What is true at any time.
     fn check(&self) -> Result<(), Broken> {
         let (local, agent) = (self.pair.a.stats(), self.pair.b.stats());
-        for (name, stats, limits) in [("local", local, &self.limits.0), ("agent", agent, &self.limits.1)] {
+        for (name, stats, limits) in
+            [("local", local, &self.limits.0), ("agent", agent, &self.limits.1)]
+        {
             // One frame may come on top, and control frames: each is small here.
             let slack = 64 << 10;
             within(&format!("{name}, unread"), stats.queued_in, limits.session_queue + slack)?;
@@ -539,4 +547,3 @@ impl World {
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) -> Result<(), Broken> {
     hold("P-ERR", got == expected, || format!("{what}: {got:?}, expected {expected:?}"))
 }
-
