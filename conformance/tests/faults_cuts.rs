@@ -55,7 +55,9 @@ fn cut_all(
             let length = ends.last().copied().unwrap_or(0);
             // All bytes within a long payload are alike; those around its ends are not.
             let wanted = |at: u64| {
-                length < 2_000 || at % 4_001 == 0 || ends.iter().any(|end| end.abs_diff(at) < 12)
+                length < 2_000
+                    || at.is_multiple_of(4_001)
+                    || ends.iter().any(|end| end.abs_diff(at) < 12)
             };
             let cut =
                 cut_everywhere(length, wanted, |at, fault| run(&transcript, &config, at, fault));
