@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::Io;
 
 /// Room for one read: more gains nothing, and less is more system calls.
-pub(crate) const READ: usize = 64 << 10;
+pub(crate) const READ: usize = 128 << 10;
 
 /// Buffers given away that are looked at again. What is read is mostly gone by the next read; a
 /// buffer that was used just now is still in the cache, and a new one costs its page faults.
