@@ -40,6 +40,7 @@ fn streaming(options: &Options, programs: &Programs) -> Result<Vec<Row>, Failure
     let mut buffer = vec![0; 256 << 10];
     let (mut total, mut looked) = (0, 0);
     let (mut local_peak, mut agent_peak) = (0, 0);
+    let (mut local_calls, mut agent_calls) = (0.0, 0.0);
     loop {
         let count = output
             .read(&mut buffer)
@@ -50,6 +51,8 @@ fn streaming(options: &Options, programs: &Programs) -> Result<Vec<Row>, Failure
             looked = total;
             local_peak = told_of(child.id(), "status", "VmHWM").unwrap_or(local_peak);
             agent_peak = told_of(agent, "status", "VmHWM").unwrap_or(agent_peak);
+            local_calls = calls_per_mib(child.id(), total).unwrap_or(local_calls);
+            agent_calls = calls_per_mib(agent, total).unwrap_or(agent_calls);
         }
         if count == 0 {
             break;
@@ -64,10 +67,22 @@ fn streaming(options: &Options, programs: &Programs) -> Result<Vec<Row>, Failure
         let peak = Summary::of([peak as f64 / 1024.0])?;
         Some(Row::new("memory", case.clone(), who, "MiB", peak).goal(Goal::AtMost(RESIDENT)))
     };
-    Ok([row("local side, peak", local_peak), row("agent, peak", agent_peak)]
-        .into_iter()
-        .flatten()
-        .collect())
+    let calls = |who, calls| {
+        Some(Row::new("memory", case.clone(), who, "calls/MiB", Summary::of([calls])?))
+    };
+    let rows = [
+        row("local side, peak", local_peak),
+        row("agent, peak", agent_peak),
+        calls("local side, reads and writes", local_calls),
+        calls("agent, reads and writes", agent_calls),
+    ];
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// Calls that read or wrote something, by a process that has moved so many bytes.
+fn calls_per_mib(pid: u32, bytes: u64) -> Option<f64> {
+    let calls = told_of(pid, "io", "syscr")? + told_of(pid, "io", "syscw")?;
+    (bytes > 0).then(|| calls as f64 / (bytes as f64 / f64::from(1 << 20)))
 }
 
 /// Many sessions in this process, each announced 2^60 bytes: what the announcement makes resident.
