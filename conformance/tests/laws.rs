@@ -88,7 +88,9 @@ fn p_same_a_local_side_sees_the_same_however_the_bytes_come() {
             match purpose {
                 0 => local.exec(NOW, with_fds(&[3, 5]), None).unwrap(),
                 1 => local.query_paths(NOW, Default::default(), None).unwrap(),
-                _ => (0..9).for_each(|_| drop(local.request(FileRequest::default()).unwrap())),
+                _ => (0..9).for_each(|_| {
+                    let _: u32 = local.request(FileRequest::default()).unwrap();
+                }),
             }
             // What was not sent when a session ends never will be.
             while local.poll_transmit(NOW).is_some() {}

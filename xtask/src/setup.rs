@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 
-pub(crate) use system::{PROGRAMS, Program};
+pub(crate) use system::{PROGRAMS, Program, VALGRIND};
 
 /// The target that stands for "no operating system".
 pub(crate) const BARE_TARGET: &str = "thumbv7m-none-eabi";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::line::Line;
-use crate::setup::{self, BARE_TARGET, Need, PROGRAMS};
+use crate::setup::{self, BARE_TARGET, Need, PROGRAMS, VALGRIND};
 use crate::{fuzz, tidy};
 
 /// One step, by the name it is called with.
@@ -22,12 +22,13 @@ pub(crate) enum Step {
     Test,
     Vectors,
     NoStd,
+    Bench,
     Fuzz,
     Miri,
 }
 
 /// Every step, in the order in which they run: the quick ones first.
-const ALL: [Step; 10] = [
+const ALL: [Step; 11] = [
     Step::Fmt,
     Step::Tidy,
     Step::Clippy,
@@ -36,6 +37,7 @@ const ALL: [Step; 10] = [
     Step::Test,
     Step::Vectors,
     Step::NoStd,
+    Step::Bench,
     Step::Fuzz,
     Step::Miri,
 ];
@@ -58,6 +60,7 @@ impl Step {
             Self::Test => "test",
             Self::Vectors => "vectors",
             Self::NoStd => "nostd",
+            Self::Bench => "bench",
             Self::Fuzz => "fuzz",
             Self::Miri => "miri",
         }
@@ -69,6 +72,7 @@ impl Step {
             Self::Clippy => vec![Need::Clippy],
             Self::NoStd => vec![Need::BareTarget],
             Self::Test => PROGRAMS.map(Need::Program).to_vec(),
+            Self::Bench => vec![Need::Program(VALGRIND)],
             Self::Fuzz => vec![Need::Nightly, Need::CargoFuzz],
             Self::Miri => vec![Need::Nightly, Need::Miri],
             Self::Tidy | Self::Doc | Self::Build | Self::Vectors => Vec::new(),
@@ -97,6 +101,7 @@ impl Step {
             // The command's integration tests start the real binary.
             Self::Build => "build --release -p trunkline",
             Self::Test => "test --workspace --all-features",
+            Self::Bench => "run --release -p trunkline-bench -- gate",
             Self::Vectors => {
                 "run --release -p trunkline-conformance -- vectors conformance/vectors"
             }
@@ -245,7 +250,7 @@ mod tests {
         assert_eq!(
             line,
             "unknown step `lint`; the steps are fmt, tidy, clippy, doc, build, test, vectors, nostd, \
-             fuzz, miri"
+             bench, fuzz, miri"
         );
     }
 
