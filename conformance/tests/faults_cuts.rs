@@ -10,7 +10,7 @@ use cuts::{agent_end, local_end};
 use trunkline_conformance::agentproto::transcripts::{Action, Side, Transcript};
 use trunkline_conformance::laws::cut_everywhere;
 use trunkline_conformance::vectors::Suite;
-use trunkline_core::agentproto::Config;
+use trunkline_core::agentproto::{Config, OpNumbers};
 
 /// The recorded sessions that one of our ends can take, by name.
 fn recorded(side: Side) -> Vec<(String, Transcript)> {
@@ -50,7 +50,10 @@ fn cut_all(
 ) -> u64 {
     let mut runs = 0;
     for (name, transcript) in recorded(ours) {
-        for config in [Config::default(), Config::reference()] {
+        // The originals' callers did not ask first which operations the agent knows.
+        let mut default = Config::default();
+        default.op_numbers = OpNumbers::Assumed;
+        for config in [default.clone(), Config::reference()] {
             let ends = ends(&transcript, side);
             let length = ends.last().copied().unwrap_or(0);
             // All bytes within a long payload are alike; those around its ends are not.
@@ -61,7 +64,7 @@ fn cut_all(
             };
             let cut =
                 cut_everywhere(length, wanted, |at, fault| run(&transcript, &config, at, fault));
-            let mode = if config == Config::default() { "default" } else { "reference" };
+            let mode = if config == default { "default" } else { "reference" };
             runs += cut.unwrap_or_else(|broken| panic!("{name}, {mode}: {broken}"));
         }
     }

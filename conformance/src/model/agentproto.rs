@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use trunkline_core::agentproto::{
-    Agent, AgentEvent, ExecRequest, FileResponse, Local, LocalEvent, Read, Write,
+    Agent, AgentEvent, ExecRequest, FileOp, FileResponse, Local, LocalEvent, Read, Write,
 };
 use trunkline_core::{CloseReason, Machine as _};
 
@@ -220,6 +220,11 @@ impl Exchange {
                 AgentEvent::Writable(stream) => drop(self.at_command.blocked.remove(stream)),
                 AgentEvent::FileRequest(request) => {
                     agent.respond(FileResponse { id: request.id, ..FileResponse::default() });
+                    // The machine's own question, which operations the agent knows.
+                    if request.op == FileOp::GETWD && request.id == u32::MAX {
+                        moved = true;
+                        continue;
+                    }
                 }
                 _ => {}
             }

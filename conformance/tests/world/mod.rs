@@ -449,8 +449,10 @@ impl World {
                 AgentEvent::FileRequest(request) => {
                     let id = request.id;
                     self.asked.push(id);
-                    // A close of its own is the machine's; every other was asked for.
-                    let own = request.op == FileOp::CLOSE && request.handle != 0;
+                    // A close of its own is the machine's, and the question which operations the
+                    // agent knows; every other was asked for.
+                    let own = request.op == FileOp::CLOSE && request.handle != 0
+                        || request.op == FileOp::GETWD && id == u32::MAX;
                     own || self.waiting.contains(&id) || self.cancelled.contains(&id) || self.closed
                 }
                 AgentEvent::Signal(signal) => {
