@@ -29,10 +29,6 @@ const CONTROL_RUN: usize = 32;
 /// What a queued piece costs beside its bytes.
 const PIECE: usize = 64;
 
-/// Unsent bytes of a stream from which on it takes no more, whatever the limit: more would leave no
-/// earlier, only from a colder place. What is offered before that is taken up to the limit.
-const PLENTY: usize = 256 << 10;
-
 #[derive(Debug, Default)]
 struct Lane {
     queue: ByteQueue,
@@ -137,8 +133,7 @@ impl Outbox {
     pub(super) fn room(&self, stream: u32) -> usize {
         let lane =
             self.lanes.get(&stream).filter(|lane| !lane.finished && !lane.over && !self.shut);
-        let room = lane.filter(|lane| lane.held() < PLENTY);
-        let room = room.map_or(0, |lane| self.stream_limit.saturating_sub(lane.held()));
+        let room = lane.map_or(0, |lane| self.stream_limit.saturating_sub(lane.held()));
         room.min(self.budget.left()).saturating_sub(PIECE)
     }
 
@@ -215,8 +210,7 @@ impl Outbox {
             return Vec::new();
         }
         let blocked = &mut self.blocked;
-        let (limit, session) =
-            (self.stream_limit.min(PLENTY), self.budget.left() >= self.budget.used());
+        let (limit, session) = (self.stream_limit, self.budget.left() >= self.budget.used());
         let open = self
             .lanes
             .iter_mut()
