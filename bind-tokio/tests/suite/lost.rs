@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline_core::agentproto::{Frame, FrameType};
+use trunkline_core::agentproto::{Frame, FrameType, LostInput};
 
 use crate::rt::{self, CloseReason, Exec, ExecRequest, ExitStatus, Reader, Task};
 
@@ -90,7 +90,10 @@ fn every_cut_of_a_session_is_told_by_every_handle() {
 fn start_cut(request: ExecRequest, cut: impl FnOnce(&Line)) -> (Exec, Task<u8>) {
     let (local, remote, line) = wire(1 << 16);
     cut(&line);
-    let agent = serve(remote, options());
+    // Enough for a command to end by itself, also on a machine that is busy with other things.
+    let mut options = options();
+    options.config.lost_input = LostInput::HangUp { grace: Duration::from_secs(5) };
+    let agent = serve(remote, options);
     (rt::exec_over(rt::Over(local), request).unwrap(), agent)
 }
 
