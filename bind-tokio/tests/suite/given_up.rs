@@ -196,7 +196,7 @@ async fn read(mut reader: Reader, what: &str, polls: usize, count: usize) -> boo
 /// is asked for.
 async fn streams(what: &'static str, polls: usize, tasks: &Arc<()>) -> bool {
     // More than the driver's hands hold, so that writers have to wait.
-    const COUNT: usize = 350_000;
+    const COUNT: usize = 220_000;
     let (local, remote, line) = wire(60_000);
     let agent = rt::spawn(rt::serve(over(remote, 20_000, tasks), options()));
     line.up.hold();
