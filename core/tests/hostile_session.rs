@@ -492,11 +492,11 @@ fn program_lists_of_any_size_and_text() {
         |name: &str| PathEntry { name: name.into(), path: name.into(), ..Default::default() };
     let mut local = Local::new(Config::default());
     local.query_paths(START, PathQuery::default(), None).unwrap();
-    let entries = Some(vec![entry("\u{1b}[2J"), entry(""), entry(&"x".repeat(MIB))]);
-    let bytes = bytes_of(&Frame::path_info(PathInfo { entries: entries.clone() }));
+    let entries = vec![entry("\u{1b}[2J"), entry(""), entry(&"x".repeat(MIB))];
+    let bytes = bytes_of(&Frame::path_info(PathInfo { entries: Some(entries.clone()) }));
     local.handle_input(START, bytes.repeat(2).into());
     let told = events(&mut local);
-    assert_eq!((told.len(), &told[0]), (2, &LocalEvent::Paths(entries.unwrap())));
+    assert_eq!((told.len(), &told[0]), (2, &LocalEvent::Paths(entries)));
     // A host that found too much is held to what any receiver takes.
     let mut agent = Agent::new(Config::default());
     feed(&mut agent, &[Frame::path_query(PathQuery::default())]);
