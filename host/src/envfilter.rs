@@ -12,6 +12,13 @@ use glob::Glob;
 /// The variable by which a local side names what it changed on purpose. It never passes itself.
 const MARKER: &str = "MPROXY_CHANGED_ENVS";
 
+/// Bytes of names that one list of patterns is matched against in all: a thousand patterns against
+/// names of 64 KiB together.
+const MATCHING: usize = 64 << 20;
+
+/// What trying a name costs beside its bytes.
+const NAME: usize = 16;
+
 /// How many patterns of a list are used, and how long one may be. What exceeds never matches.
 ///
 /// `docs/protocols/agentproto.md` section 15.
@@ -40,7 +47,8 @@ impl Default for PatternLimits {
 /// A pattern between slashes is a regular expression in the syntax of RE2, found anywhere in the
 /// name; any other is a glob over the whole name. One that cannot be parsed, or lies beyond
 /// `limits`, matches nothing. Of regular expressions this differs from RE2 as Go has it: one that
-/// compiles to more than 1 MiB or nests deeper than 250 matches nothing, nested repetitions may
+/// compiles to more than 1 MiB (all of a list: 32 MiB) or nests deeper than 250 matches nothing, nor
+/// do patterns behind 64 MiB of names that were tried; nested repetitions may
 /// multiply to more than 1000, and any name of a Unicode class the `regex` crate knows is
 /// accepted. Every pattern is compiled once per call and none is held longer than its turn.
 ///
@@ -82,13 +90,19 @@ fn changed_names(entries: &[String]) -> HashSet<&str> {
 /// For each name whether any of the patterns matches it.
 ///
 /// Patterns are the outer loop: a compiled expression can be large, and there may be a thousand.
+/// Both what they take to compile and what they are matched against have a budget, so that a
+/// configuration can delay an agent by seconds and not by minutes.
 fn matches(names: &[&str], patterns: Option<&[String]>, limits: PatternLimits) -> Vec<bool> {
     let mut matched = vec![false; names.len()];
+    let (mut programs, mut matching) = (re2::BUDGET, MATCHING);
+    let once: usize = names.iter().map(|name| name.len() + NAME).sum();
     for pattern in patterns.unwrap_or_default().iter().take(limits.count) {
         if pattern.len() > limits.length {
             continue;
         }
-        let Some(pattern) = Pattern::new(pattern) else { continue };
+        let Some(left) = matching.checked_sub(once) else { break };
+        matching = left;
+        let Some(pattern) = Pattern::new(pattern, &mut programs) else { continue };
         for (matched, name) in matched.iter_mut().zip(names) {
             *matched = *matched || pattern.is_match(name);
         }
@@ -102,12 +116,12 @@ enum Pattern {
 }
 
 impl Pattern {
-    /// `None` for what cannot be parsed.
-    fn new(pattern: &str) -> Option<Self> {
+    /// `None` for what cannot be parsed, or is beyond what is left for programs.
+    fn new(pattern: &str, programs: &mut usize) -> Option<Self> {
         let inner = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
         match inner {
             Some(inner) if !inner.is_empty() => {
-                re2::compile(inner).map(|regex| Self::Regex(Box::new(regex)))
+                re2::compile(inner, programs).map(|regex| Self::Regex(Box::new(regex)))
             }
             _ => Glob::new(pattern).map(Self::Glob),
         }
@@ -146,6 +160,33 @@ mod tests {
         let env = ["AAAA=1", "B=2"];
         let limits = PatternLimits::default();
         assert_eq!(run(&env, &["/((((A{1000}){1000}){1000})|A)/", "B"], &[], limits), ["B=2"]);
+    }
+
+    #[test]
+    fn patterns_beyond_what_they_may_cost_together_never_match() {
+        let limits = PatternLimits::default();
+        // Each compiles to more than 128 KiB, so that less than forty fit.
+        let large: Vec<String> = (0..40).map(|n| format!("/x{n}.{{400}}/")).collect();
+        let mut left = re2::BUDGET;
+        let compiled = large.iter().filter(|p| Pattern::new(p, &mut left).is_some()).count();
+        assert!((10..40).contains(&compiled), "{compiled} of 40");
+        // A thousand of the usual size do.
+        let small: Vec<String> = (0..1_023).map(|n| format!("/^NAME_{n}_[A-Z]*$/")).collect();
+        let mut patterns: Vec<&str> = small.iter().map(String::as_str).collect();
+        patterns.push("/^A$/");
+        assert_eq!(run(&["A=1", "B=1"], &patterns, &[], limits), ["A=1"]);
+    }
+
+    #[test]
+    fn patterns_behind_too_many_names_never_match() {
+        let limits = PatternLimits::default();
+        let name = format!("{}=1", "A".repeat(1 << 20));
+        let env = [name.as_str(), "B=1"];
+        let mut patterns = vec!["C"; 62];
+        patterns.push("B");
+        assert_eq!(run(&env, &patterns, &[], limits), ["B=1"]);
+        patterns.insert(0, "C");
+        assert_eq!(run(&env, &patterns, &[], limits), [""; 0]);
     }
 
     #[test]

@@ -8,10 +8,17 @@
 
 use std::fmt::Write as _;
 
-use regex::{Regex, RegexBuilder};
+use regex::{Error, Regex, RegexBuilder};
 
 /// Largest program a pattern may become, in bytes.
 const SIZE_LIMIT: usize = 1 << 20;
+
+/// Sizes that a program is tried for: how large it becomes is known only when it is there.
+const SIZES: [usize; 3] = [16 << 10, 128 << 10, SIZE_LIMIT];
+
+/// What the programs of one list of patterns may take together, in bytes. A thousand of the usual
+/// size fit; a thousand of the largest would keep an agent busy for minutes.
+pub(super) const BUDGET: usize = 32 << 20;
 
 /// RE2's largest count of a repetition.
 const MAX_REPEAT: u32 = 1000;
@@ -22,15 +29,20 @@ const POSIX: [&str; 14] = [
     "space", "upper", "word", "xdigit",
 ];
 
-/// Compiles `pattern`; `None` when it is not valid or too large.
-pub(super) fn compile(pattern: &str) -> Option<Regex> {
+/// Compiles `pattern`; `None` when it is not valid, too large or beyond what is left of the budget.
+pub(super) fn compile(pattern: &str, budget: &mut usize) -> Option<Regex> {
     let mut translator = Translator { rest: pattern, out: String::new(), flags: "" };
     translator.run()?;
-    RegexBuilder::new(&translator.out)
-        .size_limit(SIZE_LIMIT)
-        .dfa_size_limit(SIZE_LIMIT)
-        .build()
-        .ok()
+    let mut builder = RegexBuilder::new(&translator.out);
+    for size in SIZES {
+        *budget = budget.checked_sub(size)?;
+        match builder.size_limit(size).dfa_size_limit(SIZE_LIMIT).build() {
+            Ok(regex) => return Some(regex),
+            Err(Error::CompiledTooBig(_)) => {}
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 struct Translator<'p> {
@@ -353,7 +365,7 @@ mod tests {
     use super::compile;
 
     fn matches(pattern: &str, name: &str) -> bool {
-        compile(pattern).is_some_and(|regex| regex.is_match(name))
+        compile(pattern, &mut { super::BUDGET }).is_some_and(|regex| regex.is_match(name))
     }
 
     #[test]
@@ -434,7 +446,7 @@ mod tests {
             "\\x{110000}",
             "\\xZ1",
         ] {
-            assert!(compile(pattern).is_none(), "{pattern}");
+            assert!(compile(pattern, &mut { super::BUDGET }).is_none(), "{pattern}");
         }
     }
 }
