@@ -23,8 +23,11 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let profiles = folder.join("profiles");
     // Profiles of an earlier build fit no more.
     let _ = fs::remove_dir_all(&profiles);
+    // With a target named, what only builds (macros, build scripts) is not instrumented.
+    let host = setup::host().ok_or_else(|| Failure::failed("rustc does not say what it is for"))?;
     let tests = Line::stable(format!(
-        "test -p trunkline-core -p trunkline-conformance --all-features --target-dir {FOLDER}"
+        "test -p trunkline-core -p trunkline-conformance --all-features --target {host} \
+         --target-dir {FOLDER}"
     ))
     .with("RUSTFLAGS", "-Cinstrument-coverage")
     .with("LLVM_PROFILE_FILE", profiles.join("%p-%m.profraw").display().to_string());
@@ -38,7 +41,9 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     })?;
     let report = tool(root, "llvm-cov", |command| {
         command.arg("report").arg(with_equals("-instr-profile=", &merged));
-        for (index, object) in tests_of(&folder.join("debug/deps")).into_iter().enumerate() {
+        for (index, object) in
+            tests_of(&folder.join(host).join("debug/deps")).into_iter().enumerate()
+        {
             if index > 0 {
                 command.arg("-object");
             }

@@ -140,6 +140,12 @@ pub(crate) fn llvm_tool(name: &str) -> Option<std::path::PathBuf> {
     tool.is_file().then_some(tool)
 }
 
+/// The target that the toolchain in use builds for when none is named.
+pub(crate) fn host() -> Option<String> {
+    let told = printed(&["-vV"])?;
+    told.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)
+}
+
 /// Installs what is missing of `needs`, one line for each, each only once.
 pub(crate) fn prepare(needs: &[(Need, &'static str)]) -> Result<(), Failure> {
     let mut seen = Vec::new();

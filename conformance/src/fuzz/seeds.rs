@@ -52,6 +52,7 @@ pub fn seeds(suite: &Suite) -> Vec<Seed> {
             }
         }
     }
+    seeds.extend(nearly_canonical_data());
     seeds.extend(pairs());
     seeds.retain(|seed| seed.input.len() <= LONGEST);
     seeds
@@ -83,6 +84,21 @@ fn codec(records: bool, name: &str, number: usize, bytes: &[u8]) -> [Seed; 2] {
     let with =
         |target, head: &[u8]| Seed { target, name: name.to_owned(), input: [head, bytes].concat() };
     [with(target, &[0, cut]), with("agentproto_cbor", &[u8::from(records)])]
+}
+
+/// DATA frames, which core reads by a shortcut where they are canonical: these have a head that is
+/// longer than needed, here or there.
+fn nearly_canonical_data() -> impl Iterator<Item = Seed> {
+    let lengths = [&[0x43][..], &[0x58, 3], &[0x59, 0, 3], &[0x5a, 0, 0, 0, 3], &[0x5f, 0x43]];
+    let streams = [&[2][..], &[0x18, 2], &[0x19, 0, 2], &[0]];
+    lengths.into_iter().enumerate().flat_map(move |(width, length)| {
+        let end = if length.first() == Some(&0x5f) { &[0xff][..] } else { &[] };
+        streams.into_iter().enumerate().flat_map(move |(number, stream)| {
+            let bytes =
+                [b"\xa3\x61d", length, b"abc", end, b"\x61s", stream, b"\x61t\x02"].concat();
+            codec(false, &format!("data-{width}-{number}"), number, &bytes)
+        })
+    })
 }
 
 /// Feeds bytes: the operation 0, a length, as many bytes.
