@@ -49,7 +49,7 @@ pub(crate) fn lines(targets: &[String]) -> Vec<Line> {
 fn run(target: &str, seconds: u32) -> String {
     format!(
         "fuzz run --target-dir {FOLDER} {target} {FOLDER}/corpus/{target} {FOLDER}/seeds/{target} -- \
-         -max_total_time={seconds} -len_control=0 -max_len=8192 -timeout=25 -rss_limit_mb=2048 -verbosity=0 \
+         -max_total_time={seconds} -len_control=0 -max_len=8192 -timeout=60 -rss_limit_mb=2048 -verbosity=0 \
          -print_final_stats=1 -artifact_prefix={FOLDER}/artifacts/{target}/"
     )
 }

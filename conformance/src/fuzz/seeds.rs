@@ -28,8 +28,8 @@ pub struct Seed {
 /// The seeds of every target, from the vectors of agentproto.
 ///
 /// A frame or a record of the vectors is a seed of the codec's targets as it stands; a transcript
-/// becomes operations: what one end sent is fed, what the other end did is done. Two sessions
-/// written here start the pair.
+/// becomes operations: what one end sent is fed, what the other end did is done. Some are
+/// written here.
 #[must_use]
 pub fn seeds(suite: &Suite) -> Vec<Seed> {
     let mut seeds = Vec::new();
@@ -53,7 +53,7 @@ pub fn seeds(suite: &Suite) -> Vec<Seed> {
         }
     }
     seeds.extend(nearly_canonical_data());
-    seeds.extend(pairs());
+    seeds.extend(written());
     seeds.retain(|seed| seed.input.len() <= LONGEST);
     seeds
 }
@@ -175,16 +175,20 @@ fn agent(name: &str, transcript: &Transcript) -> Seed {
     Seed { target: "agentproto_agent", name: name.to_owned(), input }
 }
 
-/// A command that is fed and answers, and a file service.
-fn pairs() -> impl Iterator<Item = Seed> {
-    let command = [
-        &[0, 0, 0, 0, 40, 0, 1, 60, 80, 90, 0, 210][..],
-        &[120, 1, 50, 120, 2, 210, 100, 255, 150, 3, 20, 200, 2, 255],
-        &[110, 0, 130, 1, 130, 2, 140, 5],
-    ];
-    let files =
-        [&[0, 1, 160, 5, 9, 1, 20, 2][..], &[160, 6, 200, 1, 20, 2, 60, 255, 170, 0, 10, 40]];
-    [("command", command.concat()), ("files", files.concat())]
-        .into_iter()
-        .map(|(name, input)| Seed { target: "agentproto_pair", name: name.to_owned(), input })
+/// Sessions in which nothing is sent between a write and the end of its stream, and pairs.
+fn written() -> impl Iterator<Item = Seed> {
+    let start = [50, 140, 0, 0, 0, 100];
+    let local = [0, 0, 160, 0, 150, 160, 3, 90, 180, 0, 180, 3, 186, 15, SETTLE];
+    let outputs = [155, 1, 150, 155, 3, 90, 175, 1, 175, 3, 175, 2, 175, 4, 214, 0, SETTLE];
+    let fed = [0, 0, 255, 255, 0, 0, 150, 0, 3, 90, 110, 0, 110, 3, 230, 15];
+    let answering = [45, 1, 150, 45, 3, 90, 184, 1, 184, 3, 80, 2, 100, 3, 120, 60, 140, 70, 255];
+    let files = [0, 1, 160, 5, 20, 9, 1, 2, 160, 6, 30, 9, 2, 3, 255, 180, 2, 255, 170, 0, 10, 40];
+    let seed = |target, name: &str, input: Vec<u8>| Seed { target, name: name.to_owned(), input };
+    [
+        seed("agentproto_local", "rush", local.to_vec()),
+        seed("agentproto_agent", "rush", [&[0, 1][..], &start, &outputs].concat()),
+        seed("agentproto_pair", "command", [&fed[..], &answering].concat()),
+        seed("agentproto_pair", "files", files.to_vec()),
+    ]
+    .into_iter()
 }
