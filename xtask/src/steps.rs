@@ -44,7 +44,7 @@ const ALL: [Step; 11] = [
 
 /// Tests of core that Miri interprets: the codec and the machines, in smaller sizes.
 const INTERPRETED: &str = "test -p trunkline-core --all-features --lib --test codec --test session_exec \
-     --test session_files --test session_laws";
+     --test session_files";
 
 /// A target whose bytes stand the other way round, and whose pointers are as wide.
 const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
