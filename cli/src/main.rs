@@ -50,7 +50,12 @@ fn main() -> ExitCode {
 /// are stuck in a read of this process's own stdin are not waited for.
 #[cfg(unix)]
 fn with_runtime<F: Future<Output = report::Outcome>>(start: impl FnOnce() -> F) -> report::Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Signals are looked for after so many turns of tasks, and a flood makes every turn a long
+        // one: the default of 61 would put a Ctrl-C off for seconds.
+        .event_interval(1)
+        .build();
     let runtime =
         runtime.map_err(|error| report::Failure::local(format!("cannot start: {error}")))?;
     let outcome = runtime.block_on(async { start().await });

@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use serde_json::json;
 
+use crate::crafted::{Crafted, bytes_of};
 use crate::interop::{PAIRS, peer};
 use crate::job::{Job, eventually, exec_sh, run, run_with, trunkline};
 use crate::marker::{Marker, stat};
@@ -57,6 +59,26 @@ fn a_flood_of_log_records_takes_no_memory() {
     has_stayed_small("the local side", job.pid());
     job.feed(b"in\n");
     job.end().is(3, "out\nin\n", "");
+}
+
+/// A flood that does not end is no reason not to: the user can leave, and memory does not grow.
+#[test]
+fn an_endless_flood_of_log_records_can_be_left() {
+    let record = json!({"t": 7, "l": {"lvl": 0, "msg": "x".repeat(200)}});
+    let flood = Crafted::bytes(&bytes_of(&[record]).repeat(50_000));
+    let line = format!("while {}; do :; done", flood.says());
+    let mut job = Job::start(&mut trunkline(["-v", "exec", "--via", &line, "--", "true"]));
+    // As many as come at once.
+    job.err.lines(1_000);
+    eventually("it gives up", || {
+        has_stayed_small("the local side", job.pid());
+        job.signal(Signal::INT);
+        thread::sleep(Duration::from_millis(100));
+        job.is_over()
+    });
+    let ended = job.end();
+    assert_eq!(ended.code, Some(255));
+    assert!(ended.line().contains("interrupted twice"), "{:?}", ended.lines());
 }
 
 #[test]
