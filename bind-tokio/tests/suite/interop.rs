@@ -20,6 +20,12 @@ mod go_peer;
 /// How much goes through a command and back.
 const COUNT: usize = 100 << 20;
 
+/// Runs a test that needs the peer; building it is no part of the time that the test has.
+fn each(test: impl AsyncFn() + Sync) {
+    go_peer::agentproto();
+    rt::each(test);
+}
+
 /// The Go peer as an agent.
 fn agent() -> Agent {
     Agent::command(go_peer::agentproto(), ["agent"])
@@ -66,6 +72,7 @@ async fn echo(exec: &mut Exec) {
 
 #[test]
 fn a_hundred_mebibytes_pass_through_cat_on_a_go_agent() {
+    go_peer::agentproto();
     // One flavour of the runtime after the other: together they take long where little else is free.
     rt::each_alone(async || {
         let mut exec = agent().exec(program("cat", &[])).unwrap();
@@ -108,7 +115,7 @@ fn a_hundred_mebibytes_pass_through_cat_from_a_go_runner() {
 
 #[test]
 fn codes_and_both_outputs_come_from_a_go_agent() {
-    rt::each(async || {
+    each(async || {
         for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -KILL $$", 137)] {
             let exec = agent().exec(sh(&format!("echo out; echo err >&2; {script}"))).unwrap();
             let output = exec.output().await.unwrap();
@@ -144,7 +151,7 @@ const SIGNALS: [(&str, Signal); 4] =
 
 #[test]
 fn signals_reach_a_command_on_a_go_agent() {
-    rt::each(async || {
+    each(async || {
         // What leads to an agent ignores INT, which a Go program passes on to its command.
         let via = format!("env --default-signal=INT {} agent", go_peer::agentproto().display());
         let mut exec = Agent::via(via).exec(sh(TELLS)).unwrap();
@@ -177,7 +184,7 @@ fn both_agents_list_the_same_programs() {
     let (code, from_go, err) =
         ran(lists.arg("paths").arg(agent_program()).arg("--").stdin(Stdio::null()));
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    rt::each(async || {
+    each(async || {
         let ours = Agent::command(agent_program(), [""; 0]);
         let to_ours = ours.paths(PathQuery::default()).await.unwrap();
         let to_go = agent().paths(PathQuery::default()).await.unwrap();
@@ -189,7 +196,7 @@ fn both_agents_list_the_same_programs() {
 
 #[test]
 fn a_go_agents_log_records_are_told() {
-    rt::each(async || {
+    each(async || {
         let mark = listen();
         let mut exec = agent().exec(program("/bin/echo", &[&mark])).unwrap();
         assert_eq!(exec.wait().await, exited(0));
@@ -212,7 +219,7 @@ fn an_agents_log_records_reach_a_go_runner() {
 /// The end of such a stream is not passed on by this agent, and must not be waited for (hazard H7).
 #[test]
 fn an_extra_stream_carries_both_ways_to_a_go_agent() {
-    rt::each(async || {
+    each(async || {
         let script = "read line <&5; echo got $line >&5; read line <&5; exec 5>&-; cat; exit 4";
         let mut exec = agent().exec(sh_with_fds(script, &[5])).unwrap();
         let (mut reader, mut writer) = exec.take_stream(5).unwrap().into_split();
@@ -228,7 +235,7 @@ fn an_extra_stream_carries_both_ways_to_a_go_agent() {
 /// Hazards H9, H10, H11 and H24, each at once.
 #[test]
 fn a_go_agent_that_talks_before_and_behind_the_exit_is_taken_for_what_it_is() {
-    rt::each(async || {
+    each(async || {
         let flags = ["agent", "-chatter", "3000", "-after-exit"];
         let agent = Agent::command(go_peer::agentproto(), flags);
         let script = "(sleep 0.2; echo late) & echo early; exit 3";
@@ -241,7 +248,7 @@ fn a_go_agent_that_talks_before_and_behind_the_exit_is_taken_for_what_it_is() {
 
 #[test]
 fn a_killed_go_agent_is_a_loss() {
-    rt::each(async || {
+    each(async || {
         let mut exec = agent().exec(sh("echo $PPID; exec cat")).unwrap();
         let mut stdout = exec.take_stdout().unwrap();
         let pid = line(&mut stdout).await;

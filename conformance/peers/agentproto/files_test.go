@@ -29,7 +29,7 @@ func demo(t *testing.T) string {
 	return root
 }
 
-// stripped leaves of a response what does not depend on the machine, the time and the folder.
+// stripped is what a response says whatever the machine, the time and the folder are.
 func stripped(resp *FileResp, root string) FileResp {
 	resp.Message = strings.ReplaceAll(resp.Message, root, recordedRoot)
 	resp.Path = strings.ReplaceAll(resp.Path, root, recordedRoot)
