@@ -106,9 +106,9 @@ fn f15_a_close_at_any_moment_is_a_close_at_both_ends() {
             steps = steps.saturating_sub(1);
             if steps == 0 && pair.a.closed().is_none() {
                 if abort {
-                    pair.a.abort()
+                    pair.a.abort();
                 } else {
-                    pair.a.close()
+                    pair.a.close();
                 }
                 return true;
             }
@@ -132,9 +132,9 @@ fn f1_our_two_machines_survive_any_fault_at_any_moment_and_both_know() {
         let fault = FAULTS[rng.below(3) as usize];
         let at = rng.below(1_600);
         if rng.once_in(2) {
-            session.there.fault(at, fault)
+            session.there.fault(at, fault);
         } else {
-            session.back.fault(at, fault)
+            session.back.fault(at, fault);
         }
         let outcome = run(&mut session, &mut exchange);
         outcome.map_err(text)?;
@@ -295,7 +295,7 @@ fn f8_any_budget_gives_a_session_or_an_error_and_never_a_standstill() {
                 5 => limits.frame_memory = size,
                 _ => {
                     (limits.stream_queue, limits.session_queue, config.data_chunk) =
-                        (size, size, size)
+                        (size, size, size);
                 }
             }
             let mut exchange =

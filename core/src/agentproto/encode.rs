@@ -75,7 +75,7 @@ fn data_head(map: u8, length: usize, head: &mut [u8; Segment::HEAD]) -> u8 {
         0x1_0000..=0xffff_ffff => (0x5a << 32 | length, 8),
         _ => (0x5b << 32 | length >> 32, 12),
     };
-    let word = u64::from(map) << 56 | 0x61_64 << 40 | rest;
+    let word = u64::from(map) << 56 | 0x6164 << 40 | rest;
     if let Some((word_at, behind)) = head.split_first_chunk_mut() {
         *word_at = word.to_be_bytes();
         if count == 12
