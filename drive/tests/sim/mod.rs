@@ -152,6 +152,17 @@ impl Wake for Flag {
     }
 }
 
+/// Names the seed of a world in which anything fails.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failed with TRUNKLINE_SEED={}", self.0);
+        }
+    }
+}
+
 struct Task {
     name: &'static str,
     work: Work,
@@ -166,6 +177,7 @@ struct Task {
 ///
 /// When nobody can go on: somebody was not woken.
 pub fn run(seed: u64, begin: impl FnOnce()) {
+    let _named = Named(seed);
     world(|world| {
         let now = Instant::now();
         // Seeds that are neighbours must not begin alike, and none may be zero.
