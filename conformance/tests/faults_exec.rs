@@ -189,7 +189,7 @@ fn f4_a_peer_that_stalls_for_an_hour_costs_no_more_than_the_queues_and_then_goes
     assert!(session.now() >= Instant::ORIGIN + HOUR);
     within("unsent", most.0, limits.session_queue).unwrap();
     within("unread", most.1, limits.session_queue + (64 << 10)).unwrap();
-    assert!(most.0 > 250_000, "a queue was full: {most:?}");
+    assert!(most.0 > 900_000, "a queue was full: {most:?}");
 }
 
 #[test]

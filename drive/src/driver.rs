@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline_core::{Direction, Instant, Machine, Segment};
+use trunkline_core::{CloseReason, Direction, Instant, Machine, Segment};
 
 use crate::deadline::{Deadline, Due};
 use crate::link::{Arrived, Link, ROUNDS, Wrote};
@@ -20,10 +20,16 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 /// Bytes of one read after which other tasks get their turn.
 const MUCH: usize = 16 << 10;
 
+/// How long what comes behind the peer's last word is still taken. A peer that has more to say, such
+/// as log records behind an exit (`docs/protocols/agentproto.md` section 14, H11), would otherwise
+/// die of writing to nobody.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Drives one machine over one transport until it is over: a future to spawn.
 ///
 /// It ends once the machine is closed, what it still had to say has been written (for 5 seconds at
-/// most) and the transport is shut down. Dropping it drops the transport and ends the session.
+/// most), the transport is shut down, and a peer that ended in order has hung up (for 1 second at
+/// most). Dropping it drops the transport and ends the session.
 #[derive(Debug)]
 #[must_use = "nothing moves until the driver is spawned or polled"]
 pub(crate) struct Driver<M, W, I, S>
@@ -37,6 +43,8 @@ where
     clock: Clock,
     /// When an orderly close stops waiting for the transport to take what is left.
     drain_until: Option<Instant>,
+    /// When it stops listening to a peer that has ended in order.
+    linger_until: Option<Instant>,
 }
 
 impl<M, W, I, S> Driver<M, W, I, S>
@@ -48,7 +56,7 @@ where
 {
     pub(crate) fn new(shared: Arc<Shared<M, W>>, io: I, sleep: S, clock: Clock) -> Self {
         let deadline = Deadline::new(sleep, clock);
-        Self { shared, link: Link::new(io), deadline, clock, drain_until: None }
+        Self { shared, link: Link::new(io), deadline, clock, drain_until: None, linger_until: None }
     }
 
     fn round(&mut self, cx: &mut Context<'_>) -> Round {
@@ -88,6 +96,34 @@ where
             Due::NotYet if moved => Round::Moved,
             Due::NotYet => Round::Idle,
         }
+    }
+
+    /// Shuts the transport down; a peer that ended in order is listened to until it hangs up.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.clock.now();
+        if self.link.poll_close(cx).is_pending() {
+            // A transport that cannot be closed is let go at the same deadline.
+            let until = self.drain_until.unwrap_or(Instant::ORIGIN);
+            return if until <= now {
+                Poll::Ready(())
+            } else {
+                self.deadline.poll_until(cx, until)
+            };
+        }
+        let in_order = |machine: &mut M| matches!(machine.closed(), Some(CloseReason::Peer { .. }));
+        if self.link.read_over() || !self.shared.drive(cx.waker(), in_order) {
+            return Poll::Ready(());
+        }
+        let until = *self.linger_until.get_or_insert(now + LINGER);
+        for _ in 0..ROUNDS {
+            match self.link.read(cx) {
+                Arrived::Bytes(_) if now < until => {}
+                Arrived::Nothing if now < until => return self.deadline.poll_until(cx, until),
+                _ => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads once; says how many bytes came, or 1 when something else happened.
@@ -140,14 +176,7 @@ where
                 Round::Moved => {}
                 Round::Much => break,
                 Round::Idle => return Poll::Pending,
-                Round::Over => {
-                    // A transport that cannot be closed is let go at the same deadline.
-                    let until = this.drain_until.unwrap_or(Instant::ORIGIN);
-                    if this.link.poll_close(cx).is_ready() || until <= this.clock.now() {
-                        return Poll::Ready(());
-                    }
-                    return this.deadline.poll_until(cx, until);
-                }
+                Round::Over => return this.poll_over(cx),
             }
         }
         cx.waker().wake_by_ref();

@@ -124,7 +124,6 @@ impl<I: Io> Link<I> {
     }
 
     /// Whether nothing more will be read.
-    #[cfg(all(unix, feature = "host"))]
     pub(crate) const fn read_over(&self) -> bool {
         self.read_over
     }

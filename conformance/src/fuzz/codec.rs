@@ -9,7 +9,7 @@ use super::weight::Weigh;
 
 /// Bytes as frames.
 ///
-/// Input: a byte of settings (see [`settings`]), a byte that chooses the cuts, then what arrives.
+/// Input: a byte of settings (see `settings`), a byte that chooses the cuts, then what arrives.
 ///
 /// Holds: the same outcome however the bytes are cut; what was taken is written and read back as
 /// it was; what is canonical is written as it came; each stricter acceptance takes a part of the
