@@ -41,11 +41,14 @@ impl Agent {
 
     /// Whether the peer must take answers before it is listened to again (section 15).
     pub(super) fn is_busy(&self) -> bool {
-        let limits = &self.link.config.limits;
-        self.link.outbox.control_len() >= limits.replies.max(1)
-            || self.link.outbox.control_bytes() >= limits.session_queue.max(1)
-            || self.unanswered.len() >= limits.in_flight.max(1)
-            || self.unanswered.cost() >= limits.session_queue.max(1)
+        let (limits, outbox) = (&self.link.config.limits, &self.link.outbox);
+        let (queued, unanswered) = (outbox.control_len(), self.unanswered.len());
+        // Mostly there is nothing of either, and this is asked for every frame.
+        queued > 0
+            && (queued >= limits.replies || outbox.control_bytes() >= limits.session_queue.max(1))
+            || unanswered > 0
+                && (unanswered >= limits.in_flight
+                    || self.unanswered.cost() >= limits.session_queue.max(1))
     }
 
     fn dispatch(&mut self, frame: Frame) {
