@@ -20,8 +20,7 @@ use super::schema::{FRAME, Field, No, RECORD, Reader};
 /// item, and writes alike.
 ///
 /// Where the two differ by intent: `ciborium` takes simple values below 32 in two bytes and chunks
-/// that are themselves of indefinite length (R1),
-/// nesting to 256 levels and lists of any length (limits), text that is UTF-8 only when its chunks
+/// that are themselves of indefinite length (R1), nesting to 256 levels and lists of any length (limits), text that is UTF-8 only when its chunks
 /// are joined (R6); it refuses unassigned simple values (D17), text that is not UTF-8 within what
 /// is passed over (D4), and big numbers beyond 128 bits; short big numbers become integers, so that
 /// where only core sees the difference nothing is compared.
@@ -72,6 +71,8 @@ where
 fn differs_by_intent(violation: &Violation, bytes: &[u8]) -> bool {
     match violation {
         Violation::Malformed(Malformed::Simple(_)) => bytes.contains(&0xf8),
+        // The same where a frame should begin.
+        Violation::NotAFrame { .. } => bytes.first() == Some(&0xf8),
         Violation::Malformed(Malformed::ChunkIndefinite) => {
             bytes.iter().filter(|byte| matches!(byte, 0x5f | 0x7f)).count() > 1
         }
