@@ -20,10 +20,11 @@ use super::schema::{FRAME, Field, No, RECORD, Reader};
 /// item, and writes alike.
 ///
 /// Where the two differ by intent: `ciborium` takes simple values below 32 in two bytes and chunks
-/// that are themselves of indefinite length (R1), nesting to 256 levels and lists of any length (limits), text that is UTF-8 only when its chunks
+/// that are themselves of indefinite length (R1), nesting to 256 levels and lists of any length
+/// (limits), text that is UTF-8 only when its chunks
 /// are joined (R6); it refuses unassigned simple values (D17), text that is not UTF-8 within what
-/// is passed over (D4), and big numbers beyond 128 bits; short big numbers become integers, so that
-/// where only core sees the difference nothing is compared.
+/// is passed over (D4), and big numbers beyond 128 bits; short big numbers become integers, and long
+/// ones lose the zeroes in front, so that where only core sees the difference nothing is compared.
 ///
 /// # Panics
 ///

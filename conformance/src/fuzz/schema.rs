@@ -201,9 +201,9 @@ impl Reader {
             (Bool, Bare::Value(Value::Bool(_))) | (Text, Bare::Value(Value::Text(_))) => {
                 Ok(bare_value(value).clone())
             }
-            (Bytes, Bare::Value(Value::Bytes(bytes)) | Bare::Big(_, bytes)) => {
-                Ok(Value::Bytes(bytes.clone()))
-            }
+            (Bytes, Bare::Value(Value::Bytes(bytes))) => Ok(Value::Bytes(bytes.clone())),
+            // As bytes they keep the zeroes in front, which are gone here.
+            (Bytes, Bare::Big(..)) => Err(No::Doubtful),
             (Bytes, Bare::Value(Value::Array(list))) => self.bytes(list),
             (Bytes, Bare::Value(Value::Integer(_))) if self.big_numbers => Err(No::Doubtful),
             (Kind::Unsigned(most), Bare::Value(Value::Integer(number))) => {
