@@ -343,9 +343,9 @@ fn an_agent_that_says_nothing_in_time_is_given_up() {
     rt::each(async || {
         let mut options = rt::ExecOptions::new(sh(""));
         options.config.answer_timeout = Some(Duration::from_millis(60));
+        let begun = Instant::now();
         let (mut exec, peer, _line) = peer::exec(options.clone());
         let mut stdout = exec.take_stdout().unwrap();
-        let begun = Instant::now();
         let error = stdout.read_chunk().await.unwrap_err();
         assert!(begun.elapsed() >= Duration::from_millis(60));
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
