@@ -6,10 +6,12 @@ mod calls;
 mod codec;
 mod command;
 mod count;
+mod files;
 mod gate;
 mod memory;
 mod peers;
 mod pipe;
+mod relay;
 mod small;
 mod start;
 mod stats;
@@ -37,12 +39,16 @@ usage: cargo run --release -p trunkline-bench -- [SCENARIO..] [--quick] [--json]
 ";
 
 /// Every scenario and what it measures.
-const SCENARIOS: [(&str, &str); 5] = [
+const SCENARIOS: [(&str, &str); 6] = [
     ("codec", "a DATA frame through scanner, decoder, sessions and encoder; ciborium, minicbor"),
     ("pipe", "a large file through exec and cat; cat|cat|cat, the Go peer"),
     ("small", "a command that writes line by line; sh|cat|cat, the Go peer"),
     ("start", "the start of a command through exec; the command alone, the Go peer"),
     ("memory", "10 GiB through exec; 2^60 bytes announced"),
+    (
+        "files",
+        "get, put and ls, over 200 ms and 1 Gbit/s and without; sftp, scp, rsync, a Go agent",
+    ),
 ];
 
 /// How thoroughly to measure.
@@ -82,6 +88,8 @@ fn main() -> ExitCode {
         ["gate", "--store"] => gate::store(),
         // What callgrind looks at.
         ["work", work, payload, frames] => do_work(work, payload, frames),
+        // What stands between two processes of the scenario `files`.
+        ["relay", delay, rate, command @ ..] => do_relay(delay, rate, command),
         _ => measure(&args),
     };
     match outcome {
@@ -100,6 +108,13 @@ fn do_work(work: &str, payload: &str, frames: &str) -> Result<(), Failure> {
     };
     println!("{}", work.run(payload, frames, work::no_clock).frames);
     Ok(())
+}
+
+fn do_relay(delay: &str, rate: &str, command: &[&str]) -> Result<(), Failure> {
+    let (Ok(delay), Ok(bytes_per_second)) = (delay.parse(), rate.parse()) else {
+        return Err(Failure::new(format!("no such link: {delay} {rate}")));
+    };
+    relay::run(relay::Link { delay: Duration::from_millis(delay), bytes_per_second }, command)
 }
 
 fn measure(args: &[&str]) -> Result<(), Failure> {
@@ -133,6 +148,7 @@ fn measure(args: &[&str]) -> Result<(), Failure> {
             ("small", Some(programs)) => small::run(&options, programs)?,
             ("start", Some(programs)) => start::run(&options, programs)?,
             ("memory", Some(programs)) => memory::run(&options, programs)?,
+            ("files", Some(programs)) => files::run(&options, programs)?,
             _ => Vec::new(),
         });
     }
