@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod exec;
+mod files;
 mod io;
 mod streams;
 
@@ -28,13 +29,15 @@ mod streams;
 mod agent;
 
 pub use exec::{Exec, exec_over, paths_over};
+pub use files::{Files, files_over};
 pub use io::{TimerSleep, TransportIo};
 pub use streams::{Duplex, Reader, Writer};
 pub use trunkline_core::agentproto::{
-    AgentConfig, Config, ExecRequest, PathEntry, PathQuery, Stats,
+    AgentConfig, Config, DirEntry, ExecRequest, FileOp, FileRequest, FileResponse, PathEntry,
+    PathQuery, Stat, Statfs, Stats,
 };
 pub use trunkline_core::{CloseReason, ExitStatus, Limits};
-pub use trunkline_drive::{ExecOptions, Output, SessionError};
+pub use trunkline_drive::{ExecOptions, FileError, FileFault, Output, SessionError};
 
 #[cfg(all(unix, feature = "host"))]
 pub use agent::{Agent, serve, serve_stdio};

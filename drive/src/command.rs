@@ -42,6 +42,11 @@ impl<S: Sleep> Running<S> {
         clock: Clock,
     ) -> Self {
         session.keep(launched);
+        Self::of(session, sleep, clock)
+    }
+
+    /// A session that keeps the process already.
+    pub(crate) const fn of(session: Session, sleep: S, clock: Clock) -> Self {
         Self { session, sleep, clock, patience: None, code: None, ended_here: false }
     }
 
@@ -59,6 +64,11 @@ impl<S: Sleep> Running<S> {
         let entries = poll_fn(|cx| self.session.poll_paths(cx)).await;
         poll_fn(|cx| self.poll_agent(cx)).await;
         entries
+    }
+
+    /// Waits for the process that led to the agent, after the session's end.
+    pub(crate) async fn agent_end(&mut self) {
+        poll_fn(|cx| self.poll_agent(cx)).await;
     }
 
     /// Ready once the process that led to the agent has ended, and what it started if it had to be

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use trunkline_core::agentproto::{Config, PathEntry, PathQuery};
 
-use crate::over::{ask, start};
+use crate::over::{ask, open, start};
 use crate::via::{launch, shell};
-use crate::{Exec, ExecOptions, Runtime};
+use crate::{Exec, ExecOptions, Files, Runtime};
 
 /// How to reach an agent: a command line whose stdin and stdout lead to one.
 ///
@@ -54,7 +54,7 @@ impl<R: Runtime> Agent<R> {
         Self { make: Arc::new(make), config: Config::default(), runtime: PhantomData }
     }
 
-    /// The same agent with other limits and settings for its queries.
+    /// The same agent with other limits and settings for its queries and files.
     #[must_use]
     pub fn with_config(mut self, config: Config) -> Self {
         self.config = config;
@@ -82,6 +82,17 @@ impl<R: Runtime> Agent<R> {
     pub async fn paths(&self, query: PathQuery) -> io::Result<Vec<PathEntry>> {
         let (launched, io) = launch::<R::Ready>((self.make)())?;
         ask::<R>(query, self.config.clone(), Some(launched), io).await
+    }
+
+    /// Uses the agent's files: starts one session for them. Call it from within the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the command line that leads to the agent cannot be started. That the agent is not there,
+    /// or not one, shows with the first request.
+    pub fn files(&self) -> io::Result<Files<R>> {
+        let (launched, io) = launch::<R::Ready>((self.make)())?;
+        Ok(open(self.config.clone(), Some(launched), io))
     }
 }
 

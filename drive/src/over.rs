@@ -1,4 +1,4 @@
-//! Commands and queries over a transport, whoever brought it.
+//! Commands, queries and files over a transport, whoever brought it.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use trunkline_core::agentproto::{Config, PathEntry, PathQuery};
 
 use crate::command::Running;
 use crate::via::Launched;
-use crate::{Exec, ExecOptions, Io, Runtime, SessionError};
+use crate::{Exec, ExecOptions, Files, Io, Runtime, SessionError};
 
 /// Starts a command over a transport of one's own. Call it from within the runtime.
 ///
@@ -30,6 +30,24 @@ pub async fn paths_over<R: Runtime>(
     query: PathQuery,
 ) -> io::Result<Vec<PathEntry>> {
     ask::<R>(query, Config::default(), None, io).await
+}
+
+/// Uses an agent's files over a transport of one's own. Call it from within the runtime.
+///
+/// Nothing is sent before the first request, so whether an agent is there shows with that.
+pub fn files_over<R: Runtime>(io: impl Io + 'static, config: Config) -> Files<R> {
+    open(config, None, io)
+}
+
+pub(crate) fn open<R: Runtime>(
+    config: Config,
+    launched: Option<Launched>,
+    io: impl Io + 'static,
+) -> Files<R> {
+    let (session, driver) = crate::session::files(config, io, R::Sleep::default(), R::clock());
+    session.keep(launched);
+    R::spawn(driver);
+    Files::new(session)
 }
 
 pub(crate) fn start<R: Runtime>(

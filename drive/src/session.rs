@@ -13,7 +13,8 @@ use trunkline_core::agentproto::{
 use trunkline_core::{CloseReason, ExitStatus};
 
 use crate::driver::Driver;
-use crate::shared::{After, Shared, Waiters};
+use crate::files::requests::{Outcome, Requests};
+use crate::shared::{After, Shared, State, Waiters};
 use crate::via::Launched;
 use crate::{Clock, Io, SessionError, Sleep};
 
@@ -79,6 +80,16 @@ pub fn paths<I: Io + 'static, S: Sleep + 'static>(
     Ok(start(machine, io, sleep, clock))
 }
 
+/// Begins a session of file requests over a transport: a handle, and the driver to spawn.
+pub(crate) fn files<I: Io + 'static, S: Sleep + 'static>(
+    config: Config,
+    io: I,
+    sleep: S,
+    clock: Clock,
+) -> (Session, impl Future<Output = ()> + Send + use<I, S>) {
+    start(Local::new(config), io, sleep, clock)
+}
+
 fn start<I: Io, S: Sleep>(
     machine: Local,
     io: I,
@@ -98,6 +109,7 @@ pub(crate) struct LocalWaiters {
     wait: Option<Waker>,
     exited: Option<(i64, String)>,
     paths: Option<Result<Vec<PathEntry>, String>>,
+    pub(crate) requests: Requests,
 }
 
 /// One slot for each direction, so that halves in two tasks never take each other's place.
@@ -123,7 +135,14 @@ impl Waiters<LocalEvent> for LocalWaiters {
             }
             LocalEvent::Paths(entries) => self.paths = Some(Ok(entries)),
             LocalEvent::QueryFailed(text) => self.paths = Some(Err(text)),
+            LocalEvent::Response(response) => {
+                let id = response.id;
+                self.requests.settle(id, Outcome::Answered(Box::new(response)), after);
+            }
+            LocalEvent::RequestRoom => after.wake(self.requests.next()),
+            LocalEvent::RequestLost(id) => self.requests.settle(id, Outcome::Lost, after),
             LocalEvent::Closed(_) => {
+                self.requests.wake_all(after);
                 after.wake(self.wait.take());
                 for wakers in self.streams.values_mut() {
                     after.wake(wakers.read.take());
@@ -136,6 +155,9 @@ impl Waiters<LocalEvent> for LocalWaiters {
 }
 
 type SharedLocal = Shared<Local, LocalWaiters>;
+
+/// What stands under the lock of a local session.
+pub(crate) type LocalState = State<Local, LocalWaiters>;
 
 /// Ends the session when the last handle goes, and the process that led to the agent with it.
 #[derive(Debug)]
@@ -159,6 +181,15 @@ impl Drop for Alive {
 pub struct Session(Arc<Alive>);
 
 impl Session {
+    /// Another handle of the same session.
+    pub(crate) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn shared(&self) -> &SharedLocal {
+        &self.0.shared
+    }
+
     /// Keeps the process that leads to the agent for as long as the session lives.
     pub(crate) fn keep(&self, launched: Option<Launched>) {
         *self.launched() = launched;
@@ -218,15 +249,7 @@ impl Session {
         self.0.shared.look(|state| match (state.waiters.paths.take(), state.machine_closed()) {
             (Some(Ok(entries)), _) => Poll::Ready(Ok(entries)),
             (Some(Err(text)), _) => Poll::Ready(Err(SessionError::Refused(text).into())),
-            (None, Some(reason)) => {
-                let began = state.machine.began_with();
-                let answered = state.machine.stats().frames_received > 0 || began.is_empty();
-                let error = match answered {
-                    true => SessionError::Lost(reason),
-                    false => SessionError::NoAgent { reason, began },
-                };
-                Poll::Ready(Err(error.into()))
-            }
+            (None, Some(_)) => Poll::Ready(Err(state.lost_session())),
             (None, None) => {
                 state.waiters.wait = Some(cx.waker().clone());
                 Poll::Pending
@@ -252,13 +275,32 @@ impl Session {
     }
 }
 
-impl crate::shared::State<Local, LocalWaiters> {
+impl LocalState {
     fn machine_closed(&self) -> Option<CloseReason> {
         trunkline_core::Machine::closed(&self.machine).cloned()
     }
 
     fn lost(&self) -> io::Error {
         SessionError::Lost(self.machine_closed().unwrap_or(CloseReason::Local)).into()
+    }
+
+    /// Why a session is over, or that nobody on the other side was ever an agent.
+    pub(crate) fn lost_session(&self) -> io::Error {
+        let reason = self.machine_closed().or_else(|| self.machine.sending_failed().cloned());
+        let reason = reason.unwrap_or(CloseReason::Local);
+        let began = self.machine.began_with();
+        let answered = self.machine.stats().frames_received > 0 || began.is_empty();
+        match answered {
+            true => SessionError::Lost(reason).into(),
+            false => SessionError::NoAgent { reason, began }.into(),
+        }
+    }
+
+    /// Why nothing can be asked any more, if that is so.
+    pub(crate) fn sending_over(&self) -> Option<io::Error> {
+        let over = trunkline_core::Machine::closed(&self.machine).is_some()
+            || self.machine.sending_failed().is_some();
+        over.then(|| self.lost_session())
     }
 }
 

@@ -15,7 +15,7 @@ use super::support::{
 };
 
 #[path = "../../../conformance/peers/go_peer.rs"]
-mod go_peer;
+pub(super) mod go_peer;
 
 /// How much goes through a command and back.
 const COUNT: usize = 100 << 20;

@@ -9,6 +9,7 @@ mod cancel;
 mod drops;
 mod echo;
 mod exit;
+mod files;
 mod given_up;
 mod halves;
 mod interop;

@@ -70,8 +70,8 @@ impl Calls {
     }
 
     /// The same for a request of the machine's own.
-    pub(super) fn start_own(&mut self, request: &mut FileRequest) {
-        self.enter(request, Call::Own);
+    pub(super) fn start_own(&mut self, request: &mut FileRequest) -> u32 {
+        self.enter(request, Call::Own)
     }
 
     fn enter(&mut self, request: &mut FileRequest, call: Call) -> u32 {

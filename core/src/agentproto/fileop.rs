@@ -16,39 +16,49 @@ use crate::Payload;
 pub struct FileOp(pub u8);
 
 macro_rules! file_ops {
-    ($($number:literal $constant:ident $doc:literal)*) => {
+    ($($number:literal $constant:ident $name:literal $doc:literal)*) => {
         impl FileOp {
             $(#[doc = $doc] pub const $constant: Self = Self($number);)*
+
+            /// What the operation is called in errors, such as `open`; `None` for a number that is
+            /// none.
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($number => Some($name),)*
+                    _ => None,
+                }
+            }
         }
     };
 }
 
 file_ops! {
-    1 OPEN "Open for reading."
-    2 CREATE "Open for reading and writing, created or emptied."
-    3 OPEN_FILE "Open with raw flags and a creation mode."
-    4 CLOSE "Close a handle."
-    5 READ_AT "Read at an offset."
-    6 WRITE_AT "Write at an offset; below 0: at the file position."
-    7 STAT "Attributes of a file, links followed."
-    8 LSTAT "Attributes of a file, links not followed."
-    9 READ_DIR "A whole directory, sorted by name."
-    10 MKDIR "Make a directory."
-    11 MKDIR_ALL "Make a directory and its parents."
-    12 REMOVE "Remove a file, a link or an empty directory."
-    13 RENAME "Rename; a file in the way is replaced."
-    14 CHMOD "Set the mode, links followed."
-    15 TRUNCATE "Set the size of a file by path."
-    16 GETWD "The agent's working directory."
-    17 FSYNC "Flush a handle to storage."
-    18 READLINK "The target of a link."
-    19 SYMLINK "Make a symbolic link."
-    20 LINK "Make a hard link."
-    21 CHOWN "Set owner and group, links followed."
-    22 CHTIMES "Set access and modification time."
-    23 STATFS "Facts about a file system."
-    24 FSTAT "Attributes of an open handle."
-    25 FTRUNCATE "Set the size of an open file."
+    1 OPEN "open" "Open for reading."
+    2 CREATE "create" "Open for reading and writing, created or emptied."
+    3 OPEN_FILE "open" "Open with raw flags and a creation mode."
+    4 CLOSE "close" "Close a handle."
+    5 READ_AT "read" "Read at an offset."
+    6 WRITE_AT "write" "Write at an offset; below 0: at the file position."
+    7 STAT "stat" "Attributes of a file, links followed."
+    8 LSTAT "lstat" "Attributes of a file, links not followed."
+    9 READ_DIR "readdir" "A whole directory, sorted by name."
+    10 MKDIR "mkdir" "Make a directory."
+    11 MKDIR_ALL "mkdir" "Make a directory and its parents."
+    12 REMOVE "remove" "Remove a file, a link or an empty directory."
+    13 RENAME "rename" "Rename; a file in the way is replaced."
+    14 CHMOD "chmod" "Set the mode, links followed."
+    15 TRUNCATE "truncate" "Set the size of a file by path."
+    16 GETWD "getwd" "The agent's working directory."
+    17 FSYNC "fsync" "Flush a handle to storage."
+    18 READLINK "readlink" "The target of a link."
+    19 SYMLINK "symlink" "Make a symbolic link."
+    20 LINK "link" "Make a hard link."
+    21 CHOWN "chown" "Set owner and group, links followed."
+    22 CHTIMES "chtimes" "Set access and modification time."
+    23 STATFS "statfs" "Facts about a file system."
+    24 FSTAT "stat" "Attributes of an open handle."
+    25 FTRUNCATE "truncate" "Set the size of an open file."
 }
 
 /// A file request (`fop`). Which fields matter depends on `op`.

@@ -1,20 +1,22 @@
 //! The local side: wants a command run, programs listed or files served.
 //! `docs/protocols/agentproto.md` sections 6 to 8 and 10.
 
+mod files;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 
-use super::calls::{Answer, Calls};
+use super::calls::Calls;
 use super::config::Config;
 use super::encode::EncodeError;
-use super::fileop::{FileOp, FileRequest, FileResponse};
+use super::fileop::FileResponse;
 use super::frame::{AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathQuery};
 use super::inbox::Read;
 use super::link::{Link, Next, Stats};
 use super::log::cut;
-use super::numbers::{Answered, Numbers};
+use super::numbers::Numbers;
 use super::outbox::Write;
 use super::violation::FirstBytes;
 use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
@@ -42,6 +44,8 @@ pub enum LocalEvent {
     QueryFailed(String),
     /// The answer to a request.
     Response(FileResponse),
+    /// There is room for a request again, after one was refused. Raised once per refusal.
+    RequestRoom,
     /// A request that will never be answered: the session is over.
     RequestLost(u32),
     /// The session is over. The last event; streams may still hold bytes to read.
@@ -125,6 +129,8 @@ pub struct Local {
     logs: Meter,
     exited: bool,
     deadline: Option<Instant>,
+    /// There was no room for a request.
+    refused: bool,
 }
 
 impl Local {
@@ -139,6 +145,7 @@ impl Local {
             mode: Mode::Idle,
             exited: false,
             deadline: None,
+            refused: false,
         }
     }
 
@@ -276,55 +283,6 @@ impl Local {
         self.link.outbox.control(&Frame::signal(i64::from(signal))).map_err(Misuse::Encode)
     }
 
-    /// Sends a file request and says its number, which the answer will carry.
-    ///
-    /// By default the first one makes the machine ask whether the agent numbers operations as this
-    /// one does; requests wait for that answer, and are lost with the session when it does not
-    /// ([`OpNumbers`](super::OpNumbers)).
-    ///
-    /// # Errors
-    ///
-    /// [`Misuse`] after the end, in a session of another purpose, or with too many in flight.
-    pub fn request(&mut self, mut request: FileRequest) -> Result<u32, Misuse> {
-        self.check_open()?;
-        if matches!(self.mode, Mode::Exec | Mode::Paths) {
-            return Err(Misuse::AlreadyStarted);
-        }
-        // Those given up may still wait to be sent.
-        if self.calls.is_full()
-            || self.link.outbox.control_len() >= self.link.config.limits.in_flight
-        {
-            return Err(Misuse::Busy);
-        }
-        let op = request.op;
-        let id = self.calls.start(&mut request);
-        let segment =
-            self.encode(&Frame::file_request(request)).inspect_err(|_| self.calls.undo(id))?;
-        self.numbers.send(id, op, segment, &mut self.link.outbox);
-        if self.mode == Mode::Idle {
-            self.mode = Mode::Files;
-            self.expect_answer();
-        }
-        Ok(id)
-    }
-
-    /// Gives a request up; false when it is not in flight. Once sent, the agent still performs it.
-    ///
-    /// A handle in its late answer is closed, unless the configuration says otherwise.
-    pub fn cancel(&mut self, id: u32) -> bool {
-        if self.numbers.forget(id) {
-            self.calls.undo(id);
-            return true;
-        }
-        self.calls.cancel(id)
-    }
-
-    /// Requests in flight.
-    #[must_use]
-    pub const fn in_flight(&self) -> usize {
-        self.calls.waiting()
-    }
-
     /// Ends the session in order: what is queued is still sent, nothing more is received.
     pub fn close(&mut self) {
         self.end(CloseReason::Local);
@@ -446,47 +404,6 @@ impl Local {
         text
     }
 
-    fn answer(&mut self, frame: Frame) {
-        let Some(response) = frame.file_response else {
-            self.link.stats.frames_dropped += 1;
-            return;
-        };
-        let id = response.id;
-        let refused = match self.numbers.answer(&response, &mut self.link.outbox) {
-            Answered::Ask => return,
-            Answered::Early => return self.drop_response(id),
-            Answered::Request => None,
-            Answered::Refused { own, violation } => {
-                if own {
-                    return self.fail(violation);
-                }
-                Some(violation)
-            }
-        };
-        match self.calls.answer(*response) {
-            Answer::Deliver(response) => self.link.hand_over(LocalEvent::Response(response)),
-            Answer::Own => {}
-            answer @ (Answer::Drop | Answer::Close(_)) => {
-                self.drop_response(id);
-                if let Answer::Close(handle) = answer {
-                    let mut request =
-                        FileRequest { op: FileOp::CLOSE, handle, ..FileRequest::default() };
-                    self.calls.start_own(&mut request);
-                    // A request without lists always encodes.
-                    let _ = self.link.outbox.control(&Frame::file_request(request));
-                }
-            }
-        }
-        if let Some(violation) = refused {
-            self.fail(violation);
-        }
-    }
-
-    const fn drop_response(&mut self, id: u32) {
-        self.link.stats.responses_dropped += 1;
-        self.link.stats.last_dropped_response = Some(id);
-    }
-
     /// The agent broke a rule: nothing more is sent or received.
     fn fail(&mut self, violation: super::Violation) {
         self.link.outbox.clear();
@@ -538,6 +455,7 @@ impl Machine for Local {
             crate::Direction::Write => {
                 self.link.mute(os_error);
                 self.tell_writers();
+                self.tell_requesters();
             }
             crate::Direction::Read => {
                 self.link.end_input(now, Some(CloseReason::Transport { os_error }));
@@ -562,6 +480,7 @@ impl Machine for Local {
         let segment = self.link.transmit();
         if segment.is_some() {
             self.tell_writers();
+            self.tell_requesters();
         }
         segment
     }

@@ -65,12 +65,23 @@ enum State {
 pub(super) struct Numbers {
     state: State,
     held: VecDeque<(u32, Segment)>,
+    held_bytes: usize,
 }
 
 impl Numbers {
     pub(super) const fn new(setting: OpNumbers) -> Self {
         let state = if are_verified(setting) { State::Unknown } else { State::Verified };
-        Self { state, held: VecDeque::new() }
+        Self { state, held: VecDeque::new(), held_bytes: 0 }
+    }
+
+    /// Bytes of requests that wait.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    fn hold(&mut self, id: u32, request: Segment) {
+        self.held_bytes += request.len();
+        self.held.push_back((id, request));
     }
 
     /// Sends a request, or holds it until the agent's numbers are known.
@@ -86,17 +97,18 @@ impl Numbers {
                 // A request without lists always encodes.
                 let _ = outbox.control(&Frame::file_request(ask));
                 self.state = State::Asked(ASK);
-                self.held.push_back((id, request));
+                self.hold(id, request);
             }
-            State::Asked(_) => self.held.push_back((id, request)),
+            State::Asked(_) => self.hold(id, request),
         }
     }
 
     /// Takes a request back that was not sent; false when there is none of this number.
     pub(super) fn forget(&mut self, id: u32) -> bool {
-        let before = self.held.len();
-        self.held.retain(|(held, _)| *held != id);
-        self.held.len() < before
+        let Some(at) = self.held.iter().position(|(held, _)| *held == id) else { return false };
+        let request = self.held.remove(at);
+        self.held_bytes -= request.map_or(0, |(_, segment)| segment.len());
+        true
     }
 
     /// Looks at an answer; sends what waited when it is the one that was hoped for.
@@ -111,6 +123,7 @@ impl Numbers {
             return Answered::Refused { own: ask == ASK, violation };
         }
         self.state = State::Verified;
+        self.held_bytes = 0;
         for (_, request) in core::mem::take(&mut self.held) {
             outbox.push(request);
         }
@@ -120,5 +133,6 @@ impl Numbers {
     /// Lets go of what was not sent.
     pub(super) fn clear(&mut self) {
         self.held = VecDeque::new();
+        self.held_bytes = 0;
     }
 }
