@@ -30,6 +30,10 @@ pub struct Limits {
     pub highest_stream: u32,
     /// Requests in flight. 128.
     pub in_flight: usize,
+    /// Files that one session has open at an agent. 1,024.
+    pub handles: usize,
+    /// The most bytes that an agent reads from a file for one answer; more is a short read. 1 MiB.
+    pub read_size: usize,
     /// Events that wait for the user before reading stops. 64.
     pub events: usize,
     /// Control frames that wait to be sent: replies provoked by the peer before reading stops, and
@@ -59,6 +63,8 @@ impl Default for Limits {
             extra_streams: 64,
             highest_stream: 255,
             in_flight: 128,
+            handles: 1_024,
+            read_size: 1 << 20,
             events: 64,
             replies: 64,
             exit_text: 8 << 10,

@@ -9,8 +9,8 @@ use std::cell::Cell;
 use bytes::Bytes;
 use common::*;
 use trunkline_core::agentproto::{
-    Agent, Config, ExecRequest, FileOp, FileRequest, FileResponse, Frame, Item, Local, LocalEvent,
-    LogRecord, Read,
+    Agent, AgentEvent, Config, ExecRequest, FileOp, FileRequest, FileResponse, Frame, Item, Local,
+    LocalEvent, LogRecord, Read,
 };
 use trunkline_core::{CloseReason, Machine};
 
@@ -295,4 +295,41 @@ fn one_command_of_the_largest_size() {
         feed_chunks(&mut agent, &request);
         assert_eq!(events(&mut agent).len(), 1);
     });
+}
+
+#[test]
+fn reads_of_a_mebibyte_each_are_held_back_by_what_their_answers_may_take() {
+    let mut agent = Agent::new(Config::default());
+    let read = |id| FileRequest {
+        id,
+        op: FileOp::READ_AT,
+        handle: 1,
+        size: 1 << 40,
+        ..Default::default()
+    };
+    let flood: Vec<_> = (1..=1_000).map(|id| Frame::file_request(read(id))).collect();
+    let requests = wire(&flood);
+    // What may wait, as answers and as the room for them, and the one that went beyond it.
+    within(10 * MIB, || {
+        feed_chunks(&mut agent, &requests);
+        let mut asked = 0;
+        while let Some(AgentEvent::FileRequest(request)) = agent.poll_event() {
+            asked += 1;
+            let data = vec![7; MIB].into();
+            agent.respond(FileResponse { id: request.id, data, ..Default::default() });
+        }
+        assert_eq!(asked, 8);
+        assert!(!agent.wants_input() && !agent.takes_answers());
+    });
+    let mut answered = 0;
+    within(10 * MIB, || {
+        while let Some(answer) = agent.poll_transmit(START) {
+            answered += usize::from(answer.len() > MIB);
+            while let Some(AgentEvent::FileRequest(request)) = agent.poll_event() {
+                let data = vec![7; MIB].into();
+                agent.respond(FileResponse { id: request.id, data, ..Default::default() });
+            }
+        }
+    });
+    assert_eq!(answered, 1_000);
 }

@@ -188,3 +188,45 @@ fn an_answer_behind_the_end_is_harmless() {
     assert_eq!(events(&mut agent), [AgentEvent::Closed(CloseReason::Local)]);
     assert_eq!(sent_but_logs(&mut agent), [], "only what was queued before still leaves");
 }
+
+#[test]
+fn a_read_counts_with_what_its_answer_may_take_until_it_is_answered() {
+    let read = |id, size| {
+        let (op, handle) = (FileOp::READ_AT, 1);
+        Frame::file_request(FileRequest { id, op, handle, size, ..FileRequest::default() })
+    };
+    for (size, most) in [(i64::MAX, 8), (1 << 20, 8), (512 << 10, 16), (0, 128), (-5, 128)] {
+        let mut agent = Agent::new(Config::default());
+        feed(&mut agent, &(1..=200).map(|id| read(id, size)).collect::<Vec<_>>());
+        assert_eq!(events(&mut agent).len(), most, "reads of {size}");
+        assert!(!agent.wants_input());
+        // An answer that is short makes room for another request.
+        agent.respond(answer(1));
+        assert!(send_one(&mut agent).is_some());
+        assert_eq!(events(&mut agent).len(), 1);
+    }
+}
+
+#[test]
+fn a_host_that_answers_no_more_does_not_keep_a_session_whose_input_has_ended() {
+    let mut agent = serving(Config::default(), &[1, 2, 3]);
+    assert_eq!(agent.poll_timeout(), None);
+    agent.handle_eof(at(0));
+    assert_eq!(agent.poll_timeout(), Some(at(30_000)));
+    agent.handle_timeout(at(20_000));
+    agent.respond(answer(2));
+    assert!(agent.poll_transmit(at(20_000)).is_some());
+    assert_eq!(agent.poll_timeout(), Some(at(50_000)), "counted anew from each answer");
+    agent.handle_timeout(at(50_000));
+    assert_eq!((agent.closed(), agent.status()), (Some(&eof(false)), 0));
+    assert_eq!(agent.poll_timeout(), None);
+    agent.respond(answer(1));
+    assert_eq!(sent(&mut agent), []);
+}
+
+#[test]
+fn the_original_waits_for_ever() {
+    let mut agent = serving(Config::reference(), &[1]);
+    agent.handle_eof(at(0));
+    assert_eq!((agent.poll_timeout(), agent.closed()), (None, None));
+}

@@ -120,6 +120,9 @@ pub struct Config {
     pub log_arguments: LogArguments,
     /// How long a local side waits for an agent's first frame. `None`, the default: for ever.
     pub answer_timeout: Option<Duration>,
+    /// How long an agent whose input has ended waits for its host to answer the next of the file
+    /// requests that it still has: a file system may hang for ever. 30 s; `None`: for ever.
+    pub last_answers: Option<Duration>,
     /// The lowest level of its own log records that an agent sends. -8: everything.
     pub log_level: i64,
 }
@@ -137,6 +140,7 @@ impl Default for Config {
             op_numbers: OpNumbers::default(),
             log_arguments: LogArguments::default(),
             answer_timeout: None,
+            last_answers: Some(Duration::from_secs(30)),
             log_level: super::Level::TRACE.0,
         }
     }
@@ -154,6 +158,7 @@ impl Config {
             lost_input: LostInput::Ignore,
             signal_numbers: SignalNumbers::Any,
             op_numbers: OpNumbers::Assumed,
+            last_answers: None,
             ..Self::default()
         }
     }

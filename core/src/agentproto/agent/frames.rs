@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Agent, AgentEvent, HangUp, State, Step};
 use crate::agentproto::config::{LogArguments, LostInput, SignalNumbers};
-use crate::agentproto::fileop::FileResponse;
+use crate::agentproto::fileop::{FileOp, FileRequest, FileResponse};
 use crate::agentproto::frame::{ExecRequest, Frame, FrameType, LogRecord};
 use crate::agentproto::link::Next;
 use crate::agentproto::local::descriptors_fit;
@@ -44,11 +44,11 @@ impl Agent {
         let (limits, outbox) = (&self.link.config.limits, &self.link.outbox);
         let (queued, unanswered) = (outbox.control_len(), self.unanswered.len());
         // Mostly there is nothing of either, and this is asked for every frame.
-        queued > 0
-            && (queued >= limits.replies || outbox.control_bytes() >= limits.session_queue.max(1))
-            || unanswered > 0
-                && (unanswered >= limits.in_flight
-                    || self.unanswered.cost() >= limits.session_queue.max(1))
+        queued > 0 && queued >= limits.replies
+            || unanswered > 0 && unanswered >= limits.in_flight
+            || queued + unanswered > 0
+                && outbox.control_bytes().saturating_add(self.unanswered.cost())
+                    >= limits.session_queue.max(1)
     }
 
     fn dispatch(&mut self, frame: Frame) {
@@ -169,13 +169,23 @@ impl Agent {
                 {
                     return self.refuse_old_client(request.id);
                 }
-                self.unanswered.charge(request.id, self.link.decoder.cost());
+                let cost = self.link.decoder.cost().saturating_add(self.answer_size(&request));
+                self.unanswered.charge(request.id, cost);
                 self.link.hand_over(AgentEvent::FileRequest(*request));
             }
             Frame { kind: FrameType::EXIT, code, error: text, .. } => {
                 self.files_over(CloseReason::Peer { code, text });
             }
             _ => self.link.stats.frames_dropped += 1,
+        }
+    }
+
+    /// What the answer to a request will take, as far as the request tells.
+    fn answer_size(&self, request: &FileRequest) -> usize {
+        if request.op == FileOp::READ_AT {
+            usize::try_from(request.size).unwrap_or(0).min(self.link.config.limits.read_size)
+        } else {
+            0
         }
     }
 
@@ -250,11 +260,22 @@ impl Agent {
         }
     }
 
-    /// No more requests: the service is over for this reason once every request is answered.
+    /// No more requests: the service is over for this reason once every request is answered, or
+    /// the host has given no answer for too long.
     fn files_over(&mut self, reason: CloseReason) {
         self.deaf = true;
         self.over = Some(reason);
+        self.await_answers();
         self.close_when_answered();
+    }
+
+    /// Begins to wait for the next of the last answers.
+    pub(super) fn await_answers(&mut self) {
+        if self.over.is_some()
+            && let Some(time) = self.link.config.last_answers
+        {
+            self.answer_due = Some(self.link.now + time);
+        }
     }
 
     pub(super) fn close_when_answered(&mut self) {
@@ -308,6 +329,7 @@ impl Agent {
             self.state = State::Over;
             self.deaf = true;
             self.hang_up = None;
+            self.answer_due = None;
             self.link.outbox.shut();
             self.link.closed = Some(reason.clone());
             self.link.tell(AgentEvent::Closed(reason));

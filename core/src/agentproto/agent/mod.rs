@@ -106,7 +106,7 @@ const ENTRY: usize = 48;
 /// | exited | end of input | closed, status 0 |
 /// | listing | `paths` | PATH INFO, closed, status 0 |
 /// | serving files | FILE REQUEST | `FileRequest`; answered in any order |
-/// | serving files | EXIT, end of input, violation | closed once every request is answered |
+/// | serving files | EXIT, end of input, violation | closed once every request is answered, or none for too long |
 /// | any | anything else | dropped and counted |
 #[derive(Debug)]
 pub struct Agent {
@@ -123,6 +123,8 @@ pub struct Agent {
     asked: bool,
     /// Why a file service is over, while requests are unanswered.
     over: Option<CloseReason>,
+    /// When the next of the last answers must have come.
+    answer_due: Option<Instant>,
     status: u8,
 }
 
@@ -140,6 +142,7 @@ impl Agent {
             unanswered: Unanswered::default(),
             asked: false,
             over: None,
+            answer_due: None,
             status: 0,
         }
     }
@@ -282,6 +285,13 @@ impl Agent {
         }
     }
 
+    /// Whether what waits to be sent leaves room for answers: a host that performs no more requests
+    /// until it does holds no more than the answers of those that it performs at once.
+    #[must_use]
+    pub fn takes_answers(&self) -> bool {
+        self.link.outbox.control_bytes() < self.link.config.limits.session_queue.max(1)
+    }
+
     /// Sends a log record, if its level is wanted; a long one is cut.
     pub fn log(&mut self, mut record: LogRecord) {
         if record.level >= self.link.config.log_level && self.state != State::Over {
@@ -374,6 +384,10 @@ impl Machine for Agent {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.link.now = now;
+        if self.answer_due.is_some_and(|due| due <= now) {
+            let reason = self.over.take().unwrap_or(CloseReason::Local);
+            return self.close(reason);
+        }
         let Some(due) = self.hang_up.filter(|due| due.at <= now) else { return };
         let at = now + self.grace();
         let (signal, next) = match due.step {
@@ -393,9 +407,11 @@ impl Machine for Agent {
         self.link.is_open() && (self.deaf || self.link.wants_input() && !self.is_busy())
     }
 
-    fn poll_transmit(&mut self, _now: Instant) -> Option<Segment> {
+    fn poll_transmit(&mut self, now: Instant) -> Option<Segment> {
         let segment = self.link.transmit();
         if segment.is_some() {
+            self.link.now = now;
+            self.await_answers();
             self.tell_writers();
             self.pump();
         }
@@ -403,7 +419,8 @@ impl Machine for Agent {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.hang_up.map(|due| due.at)
+        // A session has one purpose: never both.
+        self.hang_up.map(|due| due.at).or(self.answer_due)
     }
 
     fn poll_event(&mut self) -> Option<AgentEvent> {
