@@ -20,7 +20,8 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes: the command's own (128+n for signal n, 127 when it could not be started); 255 when the \
-link or the agent was lost; 2 for bad usage; 1 for bad input to decode and encode.";
+link or the agent was lost; 2 for bad usage; 1 for bad input to decode and encode, and when fs \
+could not do all it was asked for.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Exec(Exec),
     #[cfg(unix)]
     Paths(Paths),
+    #[cfg(unix)]
+    Fs(Box<crate::fs::Fs>),
     #[cfg(unix)]
     Agent(Agent),
     Decode(Decode),
@@ -49,11 +52,11 @@ pub(crate) struct Via {
     /// Shell command line whose stdin and stdout lead to an agent, such as 'ssh host trunkline
     /// agent' or 'docker exec -i box trunkline agent'. Without it the environment variable
     /// TRUNKLINE_VIA names the line; where that is empty too, an agent is started here.
-    #[arg(long, value_name = "LINE")]
+    #[arg(long, value_name = "LINE", global = true)]
     pub(crate) via: Option<OsString>,
     /// Give up when the agent says nothing at all for so many seconds after the start; 0 waits for
     /// ever.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, global = true)]
     pub(crate) answer_timeout: u64,
 }
 

@@ -20,14 +20,16 @@ pub(crate) fn man() -> Outcome {
     let mut page = Vec::new();
     let mut command = Args::command();
     command.build();
-    let render =
-        |command: clap::Command, page: &mut Vec<u8>| clap_mangen::Man::new(command).render(page);
-    let rendered = render(command.clone(), &mut page).and_then(|()| {
-        let subcommands = command.get_subcommands().filter(|sub| sub.get_name() != "help");
-        subcommands.cloned().try_for_each(|sub| render(sub, &mut page))
-    });
+    let rendered = render(&command, &mut page);
     rendered.map_err(|error| Failure::local(format!("cannot render the manual page: {error}")))?;
     print(&page)
+}
+
+/// A command, and those below it.
+fn render(command: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
+    clap_mangen::Man::new(command.clone()).render(page)?;
+    let below = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+    below.into_iter().try_for_each(|sub| render(sub, page))
 }
 
 fn print(bytes: &[u8]) -> Outcome {

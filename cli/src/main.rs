@@ -11,6 +11,8 @@ mod environment;
 mod exec;
 mod extras;
 #[cfg(unix)]
+mod fs;
+#[cfg(unix)]
 mod paths;
 mod report;
 #[cfg(unix)]
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         Command::Exec(args) => with_runtime(|| exec::run(args)),
         #[cfg(unix)]
         Command::Paths(args) => with_runtime(|| paths::run(args)),
+        #[cfg(unix)]
+        Command::Fs(args) => with_runtime(|| fs::run(*args)),
         #[cfg(unix)]
         Command::Agent(args) => with_runtime(|| agent::run(args)),
         Command::Decode(args) => codec::decode(&args),
