@@ -5,9 +5,12 @@
 //! [`Session::failed`] and the others go on; what ends everything is a [`Stop`].
 #![allow(dead_code)] // The commands that use the rest come next.
 
+mod modes;
 mod output;
 mod pwd;
 mod session;
+mod sizes;
+mod times;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
