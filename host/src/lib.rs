@@ -1,12 +1,13 @@
 //! What an agent does to the machine it runs on, and what a local side does to its own: processes,
-//! descriptors, PATH, environment.
+//! descriptors, files, PATH, environment.
 //!
 //! Everything here blocks, knows no runtime and moves no bytes: it hands out descriptors that a
-//! reactor can use, and calls back where something takes its time. Processes and descriptors are
-//! Unix only; [`envfilter`], [`path`] and the names of signals are for every system.
+//! reactor can use, and calls back where something takes its time. Processes, descriptors and files
+//! are Unix only; [`envfilter`], [`path`] and the names of signals are for every system.
 //!
 //! - [`process`] starts an agent's command and watches over it.
 //! - [`fd`] makes a process's own standard streams fit for a reactor.
+//! - [`files`] performs file operations, below a root if that is wanted.
 //! - [`path`] lists the programs of a machine.
 //! - [`envfilter`] decides which environment passes.
 #![deny(unsafe_code)]
@@ -19,6 +20,8 @@ pub mod envfilter;
 mod errno;
 #[cfg(unix)]
 pub mod fd;
+#[cfg(unix)]
+pub mod files;
 pub mod path;
 #[cfg(unix)]
 pub mod process;

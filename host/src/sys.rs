@@ -8,7 +8,7 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::ptr;
@@ -48,6 +48,8 @@ const HANDLER_FIRST: bool = cfg!(any(
 // SAFETY: the signatures are those of POSIX, with structures as opaque memory that is large enough.
 unsafe extern "C" {
     safe fn _exit(code: c_int) -> !;
+    #[link_name = "close"]
+    fn close_fd(fd: c_int) -> c_int;
     safe fn kill(pid: c_int, signal: c_int) -> c_int;
     fn dup2(from: c_int, to: c_int) -> c_int;
     fn execve(path: *const c_char, argv: *const *const c_char, envp: *const *const c_char)
@@ -57,6 +59,15 @@ unsafe extern "C" {
     fn sigemptyset(set: *mut SignalSet) -> c_int;
     fn sigfillset(set: *mut SignalSet) -> c_int;
     fn signal(signal: c_int, handler: usize) -> usize;
+}
+
+/// Closes `file` and tells what the system had to say about that.
+pub(crate) fn close(file: OwnedFd) -> io::Result<()> {
+    // SAFETY: the descriptor is owned, and it is given away here.
+    match unsafe { close_fd(file.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Sends `signal`, which may be any number, to the process group `group`; 0 only probes.

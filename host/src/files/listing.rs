@@ -1,0 +1,124 @@
+//! Whole directories in one answer.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+use trunkline_core::agentproto::{DirEntry, FileResponse, Stat};
+
+use super::attributes::stat;
+use super::fault::{Failure, Fault};
+use super::tree::again;
+use super::{BadNames, FileSystem};
+use crate::path::clean;
+
+/// What an entry takes on the wire besides its name and its numbers, at least.
+const ENTRY: usize = 40;
+
+impl FileSystem {
+    /// The entries of a directory by the bytes of their names, with the attributes of each.
+    pub(super) fn read_dir(&self, path: &str) -> Result<FileResponse, Failure> {
+        let at = |fault: Fault| fault.at("open", path);
+        let flags = OFlags::RDONLY
+            | OFlags::DIRECTORY
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let dir = self.tree.open(path, flags, Mode::empty()).map_err(at)?;
+        let mut names = self.names(&dir).map_err(|fault| fault.at("readdir", path))?;
+        names.sort_unstable();
+        let mut entries = Vec::with_capacity(names.len());
+        let total = names.len();
+        let mut bytes = 0;
+        for name in names {
+            let raw = again(|| rustix::fs::statat(&dir, &*name, AtFlags::SYMLINK_NOFOLLOW));
+            let raw = raw.map_err(|error| {
+                Fault::from(error).at("lstat", &clean(&format!("{path}/{name}")))
+            })?;
+            let stat = stat(&raw, name);
+            bytes += wire_length(&stat);
+            if bytes > self.policy.max_listing_bytes {
+                return Err(self.too_many(total).at("readdir", path));
+            }
+            entries.push(DirEntry { stat });
+        }
+        Ok(FileResponse { entries, ..FileResponse::default() })
+    }
+
+    /// The names in a directory, in its own order.
+    fn names(&self, dir: &OwnedFd) -> Result<Vec<String>, Fault> {
+        let mut names = Vec::new();
+        let (mut total, mut bytes) = (0_usize, 0_usize);
+        // Counted to the end, also when it is too much: the text says how many there are.
+        for entry in Dir::read_from(dir.as_fd())? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            total += 1;
+            bytes = bytes.saturating_add(name.len() + ENTRY);
+            if total > self.policy.max_listing || bytes > self.policy.max_listing_bytes {
+                names = Vec::new();
+                continue;
+            }
+            match (str::from_utf8(name), self.policy.bad_names) {
+                (Ok(name), _) => names.push(name.to_owned()),
+                (Err(_), BadNames::Skip) => {}
+                (Err(_), BadNames::Fail) => {
+                    let shown = name.escape_ascii();
+                    let text = format!("the name of its entry \"{shown}\" is not UTF-8");
+                    return Err(Fault::say(Errno::ILSEQ, text));
+                }
+            }
+        }
+        if total > self.policy.max_listing || bytes > self.policy.max_listing_bytes {
+            return Err(self.too_many(total));
+        }
+        Ok(names)
+    }
+
+    fn too_many(&self, total: usize) -> Fault {
+        let most = self.policy.max_listing;
+        let bytes = self.policy.max_listing_bytes;
+        let text = format!(
+            "it has {total} entries, and one answer carries no more than {most}, or {bytes} bytes"
+        );
+        Fault::say(Errno::OVERFLOW, text)
+    }
+}
+
+/// How many bytes an entry takes on the wire.
+fn wire_length(stat: &Stat) -> usize {
+    // {st: {n s m ..}}: two maps, and the keys and heads of what is always sent.
+    let fixed = 5 + 2 + 2 + 2;
+    let name = head(stat.name.len() as u64) + stat.name.len();
+    let always = signed(stat.size) + head(stat.mode.into());
+    let times = [stat.mtime, stat.atime, stat.ctime].map(|time| 3 + signed(time));
+    let numbers = [
+        stat.blocks,
+        stat.block_size.into(),
+        stat.links.into(),
+        stat.rdev.into(),
+        stat.gid.into(),
+        stat.inode,
+        stat.uid.into(),
+    ]
+    .map(|number| 4 + head(number));
+    fixed + name + always + times.iter().sum::<usize>() + numbers.iter().sum::<usize>() + 3
+}
+
+/// The length of a CBOR head with this argument.
+fn head(number: u64) -> usize {
+    match number {
+        0..24 => 1,
+        24..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        0x1_0000..0x1_0000_0000 => 5,
+        _ => 9,
+    }
+}
+
+fn signed(number: i64) -> usize {
+    head(if number < 0 { !number } else { number }.cast_unsigned())
+}
