@@ -139,6 +139,7 @@ impl Waiters<LocalEvent> for LocalWaiters {
                 let id = response.id;
                 self.requests.settle(id, Outcome::Answered(Box::new(response)), after);
             }
+            LocalEvent::RequestTimedOut(id) => self.requests.settle(id, Outcome::TimedOut, after),
             LocalEvent::RequestRoom => after.wake(self.requests.next()),
             LocalEvent::RequestLost(id) => self.requests.settle(id, Outcome::Lost, after),
             LocalEvent::Closed(_) => {

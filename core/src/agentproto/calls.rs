@@ -93,6 +93,18 @@ impl Calls {
         }
     }
 
+    /// Whether somebody, or the machine itself, waits for the answer.
+    pub(super) fn is_awaited(&self, id: u32) -> bool {
+        matches!(self.calls.get(&id), Some(Call::Waiting { .. } | Call::Own))
+    }
+
+    /// Lets a request of the machine's own go, whose answer does not come.
+    pub(super) fn forget_own(&mut self, id: u32) {
+        if matches!(self.calls.get(&id), Some(Call::Own)) {
+            self.calls.remove(&id);
+        }
+    }
+
     /// Gives a request up; false when nobody waits for it. Nothing goes on the wire.
     pub(super) fn cancel(&mut self, id: u32) -> bool {
         let Some(Call::Waiting { op, .. }) = self.calls.get(&id).copied() else { return false };

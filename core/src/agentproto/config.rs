@@ -123,6 +123,9 @@ pub struct Config {
     /// How long an agent whose input has ended waits for its host to answer the next of the file
     /// requests that it still has: a file system may hang for ever. 30 s; `None`: for ever.
     pub last_answers: Option<Duration>,
+    /// How long a local side waits for the answer to a file request while the agent says nothing at
+    /// all, and a tenth of how long it waits while other answers come. `None`: for ever. 60 seconds.
+    pub request_timeout: Option<Duration>,
     /// The lowest level of its own log records that an agent sends. -8: everything.
     pub log_level: i64,
 }
@@ -141,6 +144,7 @@ impl Default for Config {
             log_arguments: LogArguments::default(),
             answer_timeout: None,
             last_answers: Some(Duration::from_secs(30)),
+            request_timeout: Some(Duration::from_secs(60)),
             log_level: super::Level::TRACE.0,
         }
     }
@@ -159,6 +163,7 @@ impl Config {
             signal_numbers: SignalNumbers::Any,
             op_numbers: OpNumbers::Assumed,
             last_answers: None,
+            request_timeout: None,
             ..Self::default()
         }
     }

@@ -2,6 +2,7 @@
 //! `docs/protocols/agentproto.md` sections 6 to 8 and 10.
 
 mod files;
+mod waits;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,6 +21,7 @@ use super::numbers::Numbers;
 use super::outbox::Write;
 use super::violation::FirstBytes;
 use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
+use waits::Waits;
 
 /// What a [`Local`] tells its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub enum LocalEvent {
     QueryFailed(String),
     /// The answer to a request.
     Response(FileResponse),
+    /// A request that was not answered in time; it counts as given up
+    /// ([`cancel`](Local::cancel)), and the session goes on.
+    RequestTimedOut(u32),
     /// There is room for a request again, after one was refused. Raised once per refusal.
     RequestRoom,
     /// A request that will never be answered: the session is over.
@@ -126,11 +131,14 @@ pub struct Local {
     mode: Mode,
     calls: Calls,
     numbers: Numbers,
+    waits: Waits,
     logs: Meter,
     exited: bool,
     deadline: Option<Instant>,
     /// There was no room for a request.
     refused: bool,
+    /// The first request has not left yet.
+    expecting: bool,
 }
 
 impl Local {
@@ -140,12 +148,14 @@ impl Local {
         Self {
             calls: Calls::new(config.limits.in_flight, config.late_handle),
             numbers: Numbers::new(config.op_numbers),
+            waits: Waits::new(config.request_timeout),
             logs: Meter::new(config.limits.log_burst, config.limits.log_rate),
             link: Link::new(config),
             mode: Mode::Idle,
             exited: false,
             deadline: None,
             refused: false,
+            expecting: false,
         }
     }
 
@@ -404,6 +414,12 @@ impl Local {
         text
     }
 
+    /// The agent's first answer did not come in time.
+    fn unanswered(&mut self) {
+        self.link.outbox.clear();
+        self.end(CloseReason::Timeout(TimeoutKind::Handshake));
+    }
+
     /// The agent broke a rule: nothing more is sent or received.
     fn fail(&mut self, violation: super::Violation) {
         self.link.outbox.clear();
@@ -416,6 +432,7 @@ impl Local {
         }
         self.deadline = None;
         self.numbers.clear();
+        self.waits.clear();
         for id in self.calls.fail_all() {
             self.link.tell(LocalEvent::RequestLost(id));
         }
@@ -439,6 +456,7 @@ impl Machine for Local {
     type Event = LocalEvent;
 
     fn handle_input(&mut self, now: Instant, input: Bytes) {
+        self.waits.heard(now);
         self.link.input(now, input);
         self.pump();
     }
@@ -467,18 +485,19 @@ impl Machine for Local {
     fn handle_timeout(&mut self, now: Instant) {
         self.link.now = now;
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.link.outbox.clear();
-            self.end(CloseReason::Timeout(TimeoutKind::Handshake));
+            self.unanswered();
         }
+        self.give_requests_up(now);
     }
 
     fn wants_input(&self) -> bool {
         self.link.wants_input()
     }
 
-    fn poll_transmit(&mut self, _now: Instant) -> Option<Segment> {
+    fn poll_transmit(&mut self, now: Instant) -> Option<Segment> {
         let segment = self.link.transmit();
         if segment.is_some() {
+            self.request_leaves(now);
             self.tell_writers();
             self.tell_requesters();
         }
@@ -486,7 +505,7 @@ impl Machine for Local {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
+        self.deadline.into_iter().chain(self.waits.deadline()).min()
     }
 
     fn poll_event(&mut self) -> Option<LocalEvent> {

@@ -9,6 +9,7 @@
 use alloc::collections::VecDeque;
 
 use super::config::OpNumbers;
+use super::encode::encode;
 use super::fileop::{FileOp, FileRequest, FileResponse};
 use super::frame::Frame;
 use super::outbox::Outbox;
@@ -87,20 +88,27 @@ impl Numbers {
     /// Sends a request, or holds it until the agent's numbers are known.
     pub(super) fn send(&mut self, id: u32, op: FileOp, request: Segment, outbox: &mut Outbox) {
         match self.state {
-            State::Verified => outbox.push(request),
+            State::Verified => outbox.push_request(id, request),
             State::Unknown if op == FileOp::GETWD => {
                 self.state = State::Asked(id);
-                outbox.push(request);
+                outbox.push_request(id, request);
             }
             State::Unknown => {
                 let ask = FileRequest { id: ASK, op: FileOp::GETWD, ..FileRequest::default() };
                 // A request without lists always encodes.
-                let _ = outbox.control(&Frame::file_request(ask));
+                if let Ok(ask) = encode(&Frame::file_request(ask)) {
+                    outbox.push_request(ASK, ask);
+                }
                 self.state = State::Asked(ASK);
                 self.hold(id, request);
             }
             State::Asked(_) => self.hold(id, request),
         }
+    }
+
+    /// Whether this request is the question, and not answered.
+    pub(super) fn asks(&self, id: u32) -> bool {
+        matches!(self.state, State::Asked(ask) if ask == id)
     }
 
     /// Takes a request back that was not sent; false when there is none of this number.
@@ -124,8 +132,8 @@ impl Numbers {
         }
         self.state = State::Verified;
         self.held_bytes = 0;
-        for (_, request) in core::mem::take(&mut self.held) {
-            outbox.push(request);
+        for (id, request) in core::mem::take(&mut self.held) {
+            outbox.push_request(id, request);
         }
         if ask == ASK { Answered::Ask } else { Answered::Request }
     }

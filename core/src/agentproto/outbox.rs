@@ -50,8 +50,11 @@ impl Lane {
 /// Everything that waits to be sent.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    control: VecDeque<Segment>,
+    /// Control frames, each with the id of the request that it is, or 0.
+    control: VecDeque<(u32, Segment)>,
     control_bytes: usize,
+    /// The request that left last and was not asked for yet.
+    left: Option<u32>,
     lanes: BTreeMap<u32, Lane>,
     /// Lanes with something to send, in order of turn.
     round: VecDeque<u32>,
@@ -73,6 +76,7 @@ impl Outbox {
         Self {
             control: VecDeque::new(),
             control_bytes: 0,
+            left: None,
             lanes: BTreeMap::new(),
             round: VecDeque::new(),
             last: None,
@@ -98,12 +102,23 @@ impl Outbox {
 
     /// The same for a frame already encoded.
     pub(super) fn push(&mut self, segment: Segment) {
+        self.push_request(0, segment);
+    }
+
+    /// The same for a request; [`left`](Self::left) tells when it leaves.
+    pub(super) fn push_request(&mut self, id: u32, segment: Segment) {
         self.control_bytes += segment.len();
-        self.control.push_back(segment);
+        self.control.push_back((id, segment));
+    }
+
+    /// The request that the last frame handed out was.
+    pub(super) const fn left(&mut self) -> Option<u32> {
+        self.left.take()
     }
 
     fn pop_control(&mut self) -> Option<Segment> {
-        let segment = self.control.pop_front()?;
+        let (id, segment) = self.control.pop_front()?;
+        self.left = (id != 0).then_some(id);
         self.control_bytes -= segment.len();
         Some(segment)
     }

@@ -1,6 +1,7 @@
 //! File requests of the local side: `docs/protocols/agentproto.md` sections 8 and 10.
 
 use super::{Local, LocalEvent, Misuse, Mode};
+use crate::Instant;
 use crate::agentproto::calls::Answer;
 use crate::agentproto::fileop::{FileOp, FileRequest};
 use crate::agentproto::frame::Frame;
@@ -32,7 +33,8 @@ impl Local {
         self.numbers.send(id, op, segment, &mut self.link.outbox);
         if self.mode == Mode::Idle {
             self.mode = Mode::Files;
-            self.expect_answer();
+            // From its leaving on: it may be long since this machine was told the time.
+            self.expecting = true;
         }
         Ok(id)
     }
@@ -92,6 +94,7 @@ impl Local {
             self.calls.undo(id);
             true
         } else {
+            self.waits.over(id);
             self.calls.cancel(id)
         };
         self.tell_requesters();
@@ -110,6 +113,7 @@ impl Local {
             return;
         };
         let id = response.id;
+        self.waits.over(id);
         let refused = match self.numbers.answer(&response, &mut self.link.outbox) {
             Answered::Ask => return,
             Answered::Early => return self.drop_response(id),
@@ -136,6 +140,35 @@ impl Local {
             Some(violation) => self.fail(violation),
             None => self.tell_requesters(),
         }
+    }
+
+    /// Notes when the request that was just handed out leaves.
+    pub(super) fn request_leaves(&mut self, now: Instant) {
+        if core::mem::take(&mut self.expecting) {
+            self.link.now = now;
+            self.expect_answer();
+        }
+        if let Some(id) = self.link.outbox.left()
+            && (self.calls.is_awaited(id) || self.numbers.asks(id))
+        {
+            self.waits.sent(id, now);
+        }
+    }
+
+    /// Gives up what was not answered in time.
+    pub(super) fn give_requests_up(&mut self, now: Instant) {
+        while let Some(id) = self.waits.due(now) {
+            if self.numbers.asks(id) {
+                // Everything else waits for this answer.
+                return self.unanswered();
+            }
+            if self.calls.cancel(id) {
+                self.link.tell(LocalEvent::RequestTimedOut(id));
+            } else {
+                self.calls.forget_own(id);
+            }
+        }
+        self.tell_requesters();
     }
 
     const fn drop_response(&mut self, id: u32) {

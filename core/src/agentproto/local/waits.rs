@@ -1,0 +1,71 @@
+//! How long requests wait for their answers: `docs/protocols/agentproto.md` section 14, H13.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+
+use crate::Instant;
+
+/// How many times the patience with a silent agent an answer may take at an agent that talks.
+const TALKING: u32 = 10;
+
+/// Requests that were sent and not answered, by the time of sending.
+///
+/// One rule: a request is given up once the agent has been silent for the patience, counted from
+/// the later of the request's sending and the last bytes that came; and after ten times the patience
+/// since its sending, silent or not. On a slow link the answers to a whole window pass one by one,
+/// so that other answers excuse a late one, but not for ever.
+#[derive(Debug)]
+pub(super) struct Waits {
+    patience: Option<Duration>,
+    by_time: BTreeSet<(Instant, u32)>,
+    by_id: BTreeMap<u32, Instant>,
+    heard: Instant,
+}
+
+impl Waits {
+    pub(super) const fn new(patience: Option<Duration>) -> Self {
+        Self { patience, by_time: BTreeSet::new(), by_id: BTreeMap::new(), heard: Instant::ORIGIN }
+    }
+
+    /// Bytes have come.
+    pub(super) const fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// A request leaves.
+    pub(super) fn sent(&mut self, id: u32, now: Instant) {
+        if self.patience.is_some() {
+            self.by_time.insert((now, id));
+            self.by_id.insert(id, now);
+        }
+    }
+
+    /// A request is answered, or given up.
+    pub(super) fn over(&mut self, id: u32) {
+        if let Some(sent) = self.by_id.remove(&id) {
+            self.by_time.remove(&(sent, id));
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_time.clear();
+        self.by_id.clear();
+    }
+
+    /// When the next request is given up: the one that was sent first.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let patience = self.patience?;
+        let sent = self.by_time.first()?.0;
+        Some((sent.max(self.heard) + patience).min(sent + patience.saturating_mul(TALKING)))
+    }
+
+    /// A request to be given up now.
+    pub(super) fn due(&mut self, now: Instant) -> Option<u32> {
+        if self.deadline()? > now {
+            return None;
+        }
+        let (_, id) = self.by_time.pop_first()?;
+        self.by_id.remove(&id);
+        Some(id)
+    }
+}
