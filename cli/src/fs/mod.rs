@@ -3,14 +3,37 @@
 //! Each command stands in a file of its own: its arguments, and a `run` that works on a
 //! [`Session`]. What the agent could not do for one operand is told in a line by
 //! [`Session::failed`] and the others go on; what ends everything is a [`Stop`].
-#![allow(dead_code)] // The commands that use the rest come next.
 
+mod cat;
+mod chmod;
+mod chown;
+mod copy;
+mod facts;
+mod fsync;
+mod handle;
+mod link;
+mod listing;
+mod ls;
+mod make_dir;
 mod modes;
 mod output;
+mod paths;
+mod pipeline;
 mod pwd;
+mod readlink;
+mod remove;
+mod rename;
+mod resolve;
 mod session;
 mod sizes;
+mod space;
+mod stat;
+mod target;
 mod times;
+mod touch;
+mod tree;
+mod truncate;
+mod work;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -48,6 +71,21 @@ Exit codes: 0 when all was done; 1 when something could not be done for some fil
 /// What to do with files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FsCommand {
+    Ls(ls::Ls),
+    Stat(stat::Stat),
+    Cat(cat::Cat),
+    Mkdir(make_dir::Mkdir),
+    Rm(remove::Rm),
+    Mv(rename::Mv),
+    Cp(copy::Cp),
+    Ln(link::Ln),
+    Readlink(readlink::Readlink),
+    Chmod(chmod::Chmod),
+    Chown(chown::Chown),
+    Touch(touch::Touch),
+    Truncate(truncate::Truncate),
+    Df(space::Df),
+    Fsync(fsync::Fsync),
     Pwd(pwd::Pwd),
 }
 
@@ -55,12 +93,42 @@ impl FsCommand {
     /// Its name on the command line, for its messages.
     const fn name(&self) -> &'static str {
         match self {
+            Self::Ls(_) => "ls",
+            Self::Stat(_) => "stat",
+            Self::Cat(_) => "cat",
+            Self::Mkdir(_) => "mkdir",
+            Self::Rm(_) => "rm",
+            Self::Mv(_) => "mv",
+            Self::Cp(_) => "cp",
+            Self::Ln(_) => "ln",
+            Self::Readlink(_) => "readlink",
+            Self::Chmod(_) => "chmod",
+            Self::Chown(_) => "chown",
+            Self::Touch(_) => "touch",
+            Self::Truncate(_) => "truncate",
+            Self::Df(_) => "df",
+            Self::Fsync(_) => "fsync",
             Self::Pwd(_) => "pwd",
         }
     }
 
     async fn run(self, session: &Session) -> Result<(), Stop> {
         match self {
+            Self::Ls(args) => ls::run(args, session).await,
+            Self::Stat(args) => stat::run(args, session).await,
+            Self::Cat(args) => cat::run(args, session).await,
+            Self::Mkdir(args) => make_dir::run(args, session).await,
+            Self::Rm(args) => remove::run(args, session).await,
+            Self::Mv(args) => rename::run(args, session).await,
+            Self::Cp(args) => copy::run(args, session).await,
+            Self::Ln(args) => link::run(args, session).await,
+            Self::Readlink(args) => readlink::run(args, session).await,
+            Self::Chmod(args) => chmod::run(args, session).await,
+            Self::Chown(args) => chown::run(args, session).await,
+            Self::Touch(args) => touch::run(args, session).await,
+            Self::Truncate(args) => truncate::run(args, session).await,
+            Self::Df(args) => space::run(args, session).await,
+            Self::Fsync(args) => fsync::run(args, session).await,
             Self::Pwd(args) => pwd::run(args, session).await,
         }
     }
@@ -89,4 +157,12 @@ pub(crate) fn path() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().try_map(|text: OsString| {
         text.into_string().map_err(|_| "paths on the wire are UTF-8 text, and this is not")
     })
+}
+
+/// A name beside `name` that nobody else takes, most likely: hidden, and not longer than names may be.
+pub(crate) fn temporary(name: &str) -> String {
+    // Whole characters that fit into 255 bytes together with the rest.
+    let end = (0..=200.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    let name = name.get(..end).unwrap_or_default();
+    format!(".{name}.{}-{}.trunkline", std::process::id(), times::now() % 1_000_000_000)
 }

@@ -73,6 +73,16 @@ impl Change {
     }
 }
 
+/// This process's umask; the agent's cannot be asked for.
+pub(crate) fn umask() -> u32 {
+    use rustix::fs::Mode;
+    use rustix::process::umask;
+    // It can only be read by setting it. Nothing is created meanwhile.
+    let mask = umask(Mode::empty());
+    umask(mask);
+    mask.bits() & 0o777
+}
+
 /// Permissions that somebody has, for user, group and others.
 fn for_everybody(mode: u32) -> u32 {
     [0o444, 0o222, 0o111].into_iter().filter(|bits| mode & bits != 0).sum()

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::future::poll_fn;
-use std::io::{self, IoSlice, IsTerminal as _};
+use std::io::{self, IoSlice};
 use std::os::fd::AsFd as _;
 
 use serde_json::Value;
@@ -19,7 +19,6 @@ const GATHERED: usize = 32 << 10;
 pub(crate) struct Out {
     to: FdIo,
     gathered: String,
-    terminal: bool,
 }
 
 impl Out {
@@ -27,12 +26,7 @@ impl Out {
     pub(crate) fn new() -> Result<Self, Stop> {
         let to = FdIo::writer(io::stdout().as_fd())
             .map_err(|error| Failure::local(format!("cannot use stdout: {error}")))?;
-        Ok(Self { to, gathered: String::new(), terminal: io::stdout().is_terminal() })
-    }
-
-    /// Whether a person reads it, most likely.
-    pub(crate) const fn is_terminal(&self) -> bool {
-        self.terminal
+        Ok(Self { to, gathered: String::new() })
     }
 
     /// Prints a line. Text of the agent is escaped by the caller, and only there.

@@ -15,12 +15,10 @@ pub(crate) struct Pwd {
 
 pub(crate) async fn run(args: Pwd, session: &Session) -> Result<(), Stop> {
     let mut out = Out::new()?;
-    // Until sessions of files are here.
-    session.complain(format_args!("{:?} cannot be asked yet", session.agent));
-    if args.json {
-        out.json(&json!({ "path": null })).await?;
-    } else {
-        out.line(escape("")).await?;
+    match session.files.getwd().await {
+        Ok(path) if args.json => out.json(&json!({ "path": path })).await?,
+        Ok(path) => out.line(format_args!("{}", escape(&path))).await?,
+        Err(error) => session.failed(".", &error)?,
     }
     out.finish().await
 }

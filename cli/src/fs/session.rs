@@ -6,8 +6,9 @@ use std::io;
 use std::process::ExitCode;
 
 use trunkline_core::agentproto::escape;
-use trunkline_tokio::{Agent, SessionError};
+use trunkline_tokio::{FileError, FileFault, Files, SessionError};
 
+use super::handle::{Handle, flags};
 use crate::args::Via;
 use crate::report::{BAD_INPUT, Failure, say};
 
@@ -27,8 +28,8 @@ impl From<Failure> for Stop {
 
 /// A session with an agent's files, for one command.
 pub(crate) struct Session {
-    /// The way to the agent, until sessions of files are here.
-    pub(crate) agent: Agent,
+    /// The files.
+    pub(crate) files: Files,
     command: &'static str,
     failed: Cell<bool>,
 }
@@ -36,17 +37,35 @@ pub(crate) struct Session {
 impl Session {
     /// Starts what leads to the agent.
     pub(crate) fn open(via: &Via, command: &'static str) -> Result<Self, Failure> {
-        Ok(Self { agent: crate::exec::agent(via)?, command, failed: Cell::new(false) })
+        let files = crate::exec::agent(via)?.files().map_err(|error| {
+            Failure::local(format!("cannot start what leads to the agent: {error}"))
+        })?;
+        Ok(Self { files, command, failed: Cell::new(false) })
+    }
+
+    /// Makes a file that is to be there, whatever is in it.
+    pub(crate) async fn create(&self, path: &str) -> io::Result<()> {
+        Handle::with(&self.files, path, flags::TOUCH, 0o666).await?.close().await
     }
 
     /// Tells that something could not be done for a file; the command goes on unless the agent
     /// itself is lost.
     pub(crate) fn failed(&self, path: &str, error: &io::Error) -> Result<(), Stop> {
-        if error.get_ref().is_some_and(|source| source.is::<SessionError>()) {
+        let session = error.get_ref().and_then(|source| source.downcast_ref::<SessionError>());
+        // A request that nobody could send, such as one with a path of 16 MiB, ends nothing.
+        if session.is_some_and(|session| !matches!(session, SessionError::Misuse(_))) {
             return Err(self.lost(error).into());
         }
         self.complain(format_args!("{}: {}", shown(path), reason(error)));
         Ok(())
+    }
+
+    /// The result of something, or `None` when it failed and that was told.
+    pub(crate) fn check<T>(&self, path: &str, result: io::Result<T>) -> Result<Option<T>, Stop> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => self.failed(path, &error).map(|()| None),
+        }
     }
 
     /// Tells what went wrong in words of our own; the exit code will be 1.
@@ -76,7 +95,36 @@ pub(crate) fn shown(path: &str) -> String {
     if path.is_empty() { "''".to_string() } else { escape(path).to_string() }
 }
 
-/// Why the agent did not do it.
+/// Why it was not done, in the words of this system where the agent means the same.
 fn reason(error: &io::Error) -> String {
-    error.to_string()
+    let Some(refused) = FileError::of(error) else { return error.to_string() };
+    match refused.fault {
+        FileFault::EmptyResult => return "the agent answered with an empty result".to_string(),
+        FileFault::TimedOut => return "the agent did not answer in time".to_string(),
+        _ => {}
+    }
+    let ours = refused.os_error().map(|error| without_number(&error.to_string()));
+    let words = words(refused);
+    match ours {
+        Some(ours) if words.is_empty() || words.eq_ignore_ascii_case(&ours) => ours,
+        _ if words.is_empty() => "the agent gave no reason".to_string(),
+        _ => escape(words).to_string(),
+    }
+}
+
+/// The agent's words behind the verb and the paths that they mostly begin with.
+fn words(refused: &FileError) -> &str {
+    let path = if refused.new_path.is_empty() { &refused.path } else { &refused.new_path };
+    let begins = |(at, text): (usize, &str)| refused.message.get(at + text.len()..);
+    let path = format!("{path}: ");
+    refused.message.match_indices(&path).next().and_then(begins).unwrap_or(&refused.message)
+}
+
+fn without_number(text: &str) -> String {
+    text.rsplit_once(" (os error ").map_or(text, |(text, _)| text).to_string()
+}
+
+/// The number of the error at the agent, if it is one of the agent's.
+pub(crate) fn errno(error: &io::Error) -> u32 {
+    FileError::of(error).map_or(0, |refused| refused.errno)
 }

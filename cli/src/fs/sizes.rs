@@ -62,14 +62,14 @@ pub(crate) enum SizeChange {
 impl SizeChange {
     /// Parses a size behind `+`, `-`, `<`, `>` or nothing.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let kinds: [(char, fn(i64) -> Self); 4] =
-            [('+', Self::Grow), ('-', Self::Shrink), ('<', Self::AtMost), ('>', Self::AtLeast)];
-        for (sign, kind) in kinds {
-            if let Some(rest) = text.strip_prefix(sign) {
-                return parse(rest).map(kind);
-            }
-        }
-        parse(text).map(Self::To)
+        let kind = match text.chars().next() {
+            Some('+') => Self::Grow,
+            Some('-') => Self::Shrink,
+            Some('<') => Self::AtMost,
+            Some('>') => Self::AtLeast,
+            _ => return parse(text).map(Self::To),
+        };
+        parse(text.get(1..).unwrap_or_default()).map(kind)
     }
 
     /// The new size of a file that has this one; `None` when no file can have it.

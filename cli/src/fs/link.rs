@@ -1,0 +1,66 @@
+//! `trunkline fs ln`.
+
+use std::io;
+
+use super::paths::{base, join, parent};
+use super::session::errno;
+use super::target::Targets;
+use super::{Session, Stop};
+
+/// Make links: hard ones, or symbolic ones with -s.
+///
+/// With one operand the link has the name of its target, in the agent's working directory.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ln {
+    /// Symbolic links: the target is stored as it is written.
+    #[arg(short, long)]
+    symbolic: bool,
+    /// Replace a file or link in the way, in one step.
+    #[arg(short, long)]
+    force: bool,
+    /// Take a last operand that is a link to a directory for the link itself.
+    #[arg(short, long)]
+    no_dereference: bool,
+    /// Take the last operand for the name of the link, even when it is a directory.
+    #[arg(short = 'T', long)]
+    no_target_directory: bool,
+    /// The target, and behind it the link's name or the directory it comes into.
+    #[arg(required = true, value_name = "FILE", value_parser = super::path())]
+    files: Vec<String>,
+}
+
+pub(crate) async fn run(mut args: Ln, session: &Session) -> Result<(), Stop> {
+    if args.files.len() == 1 && !args.no_target_directory {
+        args.files.push(".".to_string());
+    }
+    let files = std::mem::take(&mut args.files);
+    let targets =
+        Targets::of(session, files, args.no_target_directory, !args.no_dereference).await?;
+    for (target, link) in targets.0 {
+        if let Err(error) = make(&args, session, &target, &link).await {
+            session.failed(&link, &error)?;
+        }
+    }
+    Ok(())
+}
+
+async fn make(args: &Ln, session: &Session, target: &str, link: &str) -> io::Result<()> {
+    let files = &session.files;
+    let put = async |at: String| match args.symbolic {
+        true => files.symlink(target, at).await,
+        false => files.link(target, at).await,
+    };
+    match put(link.to_string()).await {
+        Err(error) if args.force && errno(&error) == 17 => {}
+        result => return result,
+    }
+    // Beside it, and then over it: there is always a file of that name.
+    let beside = join(parent(link), &super::temporary(base(link)));
+    put(beside.clone()).await?;
+    let renamed = files.rename(&*beside, link).await;
+    // It is still there after a failure, and where both were links to one file already.
+    match files.remove(beside).await {
+        Err(error) if errno(&error) != 2 => renamed.and(Err(error)),
+        _ => renamed,
+    }
+}
