@@ -34,10 +34,12 @@ pub use io::{TimerSleep, TransportIo};
 pub use streams::{Duplex, Reader, Writer};
 pub use trunkline_core::agentproto::{
     AgentConfig, Config, DirEntry, ExecRequest, FileOp, FileRequest, FileResponse, PathEntry,
-    PathQuery, Stat, Statfs, Stats,
+    PathQuery, Redaction, Stat, Statfs, Stats,
 };
 pub use trunkline_core::{CloseReason, ExitStatus, Limits};
-pub use trunkline_drive::{ExecOptions, FileError, FileFault, Output, SessionError};
+pub use trunkline_drive::{
+    ExecOptions, FileError, FileFault, Output, Recording, RecordingOptions, SessionError,
+};
 
 #[cfg(all(unix, feature = "host"))]
 pub use agent::{Agent, serve, serve_stdio};

@@ -61,6 +61,13 @@ impl Segment {
         ]
     }
 
+    /// The parts by value; only head and tail are copied.
+    pub(crate) fn into_parts(self) -> [Bytes; 3] {
+        let [head, _, tail] = self.slices();
+        let (head, tail) = (Bytes::copy_from_slice(head), Bytes::copy_from_slice(tail));
+        [head, self.body, tail]
+    }
+
     /// The frame's length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {

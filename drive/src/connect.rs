@@ -11,7 +11,7 @@ use trunkline_core::agentproto::{Config, PathEntry, PathQuery};
 
 use crate::over::{ask, open, start};
 use crate::via::{launch, shell};
-use crate::{Exec, ExecOptions, Files, Runtime};
+use crate::{Exec, ExecOptions, Files, Recording, Runtime};
 
 /// How to reach an agent: a command line whose stdin and stdout lead to one.
 ///
@@ -21,6 +21,7 @@ use crate::{Exec, ExecOptions, Files, Runtime};
 pub struct Agent<R> {
     make: Arc<dyn Fn() -> Command + Send + Sync>,
     config: Config,
+    recording: Option<Recording>,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -51,13 +52,25 @@ impl<R: Runtime> Agent<R> {
     }
 
     fn from_fn(make: impl Fn() -> Command + Send + Sync + 'static) -> Self {
-        Self { make: Arc::new(make), config: Config::default(), runtime: PhantomData }
+        Self {
+            make: Arc::new(make),
+            config: Config::default(),
+            recording: None,
+            runtime: PhantomData,
+        }
     }
 
     /// The same agent with other limits and settings for its queries and files.
     #[must_use]
     pub fn with_config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// The same agent, with all its sessions recorded, unless a command's options say where else.
+    #[must_use]
+    pub fn with_recording(mut self, recording: Recording) -> Self {
+        self.recording = Some(recording);
         self
     }
 
@@ -69,7 +82,9 @@ impl<R: Runtime> Agent<R> {
     /// request. That the agent is not there, or not one, shows when the command is waited for.
     pub fn exec(&self, options: impl Into<ExecOptions>) -> io::Result<Exec<R>> {
         let (launched, io) = launch::<R::Ready>((self.make)())?;
-        start(options.into(), Some(launched), io)
+        let mut options = options.into();
+        options.recording = options.recording.or_else(|| self.recording.clone());
+        start(options, Some(launched), io)
     }
 
     /// Lists the programs in the agent's PATH, or in the directories given.
@@ -81,7 +96,8 @@ impl<R: Runtime> Agent<R> {
     /// When the agent could not be started, could not answer in its own words, or was lost.
     pub async fn paths(&self, query: PathQuery) -> io::Result<Vec<PathEntry>> {
         let (launched, io) = launch::<R::Ready>((self.make)())?;
-        ask::<R>(query, self.config.clone(), Some(launched), io).await
+        let recording = self.recording.clone();
+        ask::<R>(query, self.config.clone(), recording, Some(launched), io).await
     }
 
     /// Uses the agent's files: starts one session for them. Call it from within the runtime.
@@ -92,13 +108,18 @@ impl<R: Runtime> Agent<R> {
     /// or not one, shows with the first request.
     pub fn files(&self) -> io::Result<Files<R>> {
         let (launched, io) = launch::<R::Ready>((self.make)())?;
-        Ok(open(self.config.clone(), Some(launched), io))
+        Ok(open(self.config.clone(), self.recording.clone(), Some(launched), io))
     }
 }
 
 impl<R> Clone for Agent<R> {
     fn clone(&self) -> Self {
-        Self { make: Arc::clone(&self.make), config: self.config.clone(), runtime: PhantomData }
+        Self {
+            make: Arc::clone(&self.make),
+            config: self.config.clone(),
+            recording: self.recording.clone(),
+            runtime: PhantomData,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use trunkline_core::{CloseReason, Direction, Instant, Machine, Segment};
 
 use crate::deadline::{Deadline, Due};
 use crate::link::{Arrived, Link, ROUNDS, Wrote};
+use crate::listener::Listener;
 use crate::shared::{Shared, Waiters};
 use crate::{Clock, Io, Sleep};
 
@@ -39,6 +40,8 @@ where
 {
     shared: Arc<Shared<M, W>>,
     link: Link<I>,
+    /// There mostly is none.
+    listener: Option<Box<dyn Listener<M>>>,
     deadline: Deadline<S>,
     clock: Clock,
     /// When an orderly close stops waiting for the transport to take what is left.
@@ -54,18 +57,35 @@ where
     I: Io,
     S: Sleep,
 {
-    pub(crate) fn new(shared: Arc<Shared<M, W>>, io: I, sleep: S, clock: Clock) -> Self {
-        let deadline = Deadline::new(sleep, clock);
-        Self { shared, link: Link::new(io), deadline, clock, drain_until: None, linger_until: None }
+    pub(crate) fn new(
+        shared: Arc<Shared<M, W>>,
+        listener: Option<Box<dyn Listener<M>>>,
+        io: I,
+        sleep: S,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            shared,
+            link: Link::new(io),
+            listener,
+            deadline: Deadline::new(sleep, clock),
+            clock,
+            drain_until: None,
+            linger_until: None,
+        }
     }
 
     fn round(&mut self, cx: &mut Context<'_>) -> Round {
         let now = self.clock.now();
-        let link = &mut self.link;
-        let (wants_input, closed, mut due) = self.shared.drive(cx.waker(), |machine| {
+        let (link, listener) = (&mut self.link, &mut self.listener);
+        let (wants_input, closed, mut due, heard) = self.shared.drive(cx.waker(), |machine| {
             link.fill(machine, now);
-            (machine.wants_input(), machine.closed().is_some(), machine.poll_timeout())
+            let heard = listener.as_mut().is_some_and(|listener| listener.take(machine));
+            (machine.wants_input(), machine.closed().is_some(), machine.poll_timeout(), heard)
         });
+        if let Some(listener) = &mut self.listener {
+            listener.tell();
+        }
         let wrote = match self.link.write(cx) {
             Wrote::Nothing => false,
             Wrote::Something => true,
@@ -78,13 +98,14 @@ where
             }
         };
         if closed {
-            if !wrote && self.link.is_drained() {
+            if !wrote && !heard && self.link.is_drained() {
                 return Round::Over;
             }
             due = Some(*self.drain_until.get_or_insert(now + DRAIN));
         }
         let read = if wants_input && !closed { self.read(cx) } else { 0 };
-        let moved = wrote || read > 0;
+        // What is kept no longer makes room.
+        let moved = wrote || heard || read > 0;
         match self.deadline.poll(cx, due, moved) {
             Due::Now if closed => Round::Over,
             Due::Now => {
@@ -175,7 +196,12 @@ where
             match this.round(cx) {
                 Round::Moved => {}
                 Round::Much => break,
-                Round::Idle => return Poll::Pending,
+                Round::Idle => {
+                    if let Some(listener) = &mut this.listener {
+                        listener.rest();
+                    }
+                    return Poll::Pending;
+                }
                 Round::Over => return this.poll_over(cx),
             }
         }
@@ -192,7 +218,14 @@ where
     fn drop(&mut self) {
         // Whoever waits must not wait for a driver that is gone.
         let now = self.clock.now();
-        self.shared.command(|state| state.machine.handle_failure(now, Direction::Read, None));
+        let listener = &mut self.listener;
+        self.shared.command(|state| {
+            state.machine.handle_failure(now, Direction::Read, None);
+            listener.as_mut().is_some_and(|listener| listener.take(&mut state.machine))
+        });
+        if let Some(listener) = &mut self.listener {
+            listener.tell();
+        }
     }
 }
 

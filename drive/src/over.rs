@@ -6,7 +6,7 @@ use trunkline_core::agentproto::{Config, PathEntry, PathQuery};
 
 use crate::command::Running;
 use crate::via::Launched;
-use crate::{Exec, ExecOptions, Files, Io, Runtime, SessionError};
+use crate::{Exec, ExecOptions, Files, Io, Recording, Runtime, SessionError};
 
 /// Starts a command over a transport of one's own. Call it from within the runtime.
 ///
@@ -29,22 +29,23 @@ pub async fn paths_over<R: Runtime>(
     io: impl Io + 'static,
     query: PathQuery,
 ) -> io::Result<Vec<PathEntry>> {
-    ask::<R>(query, Config::default(), None, io).await
+    ask::<R>(query, Config::default(), None, None, io).await
 }
 
 /// Uses an agent's files over a transport of one's own. Call it from within the runtime.
 ///
 /// Nothing is sent before the first request, so whether an agent is there shows with that.
 pub fn files_over<R: Runtime>(io: impl Io + 'static, config: Config) -> Files<R> {
-    open(config, None, io)
+    open(config, None, None, io)
 }
 
 pub(crate) fn open<R: Runtime>(
     config: Config,
+    recording: Option<Recording>,
     launched: Option<Launched>,
     io: impl Io + 'static,
 ) -> Files<R> {
-    let (session, driver) = crate::session::files(config, io, R::Sleep::default(), R::clock());
+    let (session, driver) = crate::session::files(config, recording, io, R::Sleep::default(), R::clock());
     session.keep(launched);
     R::spawn(driver);
     Files::new(session)
@@ -66,11 +67,12 @@ pub(crate) fn start<R: Runtime>(
 pub(crate) async fn ask<R: Runtime>(
     query: PathQuery,
     config: Config,
+    recording: Option<Recording>,
     launched: Option<Launched>,
     io: impl Io + 'static,
 ) -> io::Result<Vec<PathEntry>> {
     let clock = R::clock();
-    let (session, driver) = crate::paths(query, config, io, R::Sleep::default(), clock)
+    let (session, driver) = crate::paths(query, config, recording, io, R::Sleep::default(), clock)
         .map_err(SessionError::Misuse)?;
     R::spawn(driver);
     Running::new(session, launched, R::Sleep::default(), clock).paths().await

@@ -14,9 +14,10 @@ use trunkline_core::{CloseReason, ExitStatus};
 
 use crate::driver::Driver;
 use crate::files::requests::{Outcome, Requests};
+use crate::listener::{Listener, Recorded};
 use crate::shared::{After, Shared, State, Waiters};
 use crate::via::Launched;
-use crate::{Clock, Io, SessionError, Sleep};
+use crate::{Clock, Io, Recording, SessionError, Sleep};
 
 /// What to run, and how the session behaves.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct ExecOptions {
     pub agent_config: Option<AgentConfig>,
     /// Limits and deviations from the original.
     pub config: Config,
+    /// Where the session is recorded, if it is.
+    pub recording: Option<Recording>,
 }
 
 impl ExecOptions {
@@ -59,8 +62,9 @@ pub fn exec<I: Io + 'static, S: Sleep + 'static>(
     clock: Clock,
 ) -> Result<(Session, impl Future<Output = ()> + Send + use<I, S>), Misuse> {
     let mut machine = Local::new(options.config);
+    let recording = options.recording.map(|recording| (recording, options.request.clone()));
     machine.exec(clock.now(), options.request, options.agent_config)?;
-    Ok(start(machine, io, sleep, clock))
+    Ok(start(machine, recording, io, sleep, clock))
 }
 
 /// Asks an agent over a transport for its programs: a handle, and the driver to spawn.
@@ -71,35 +75,45 @@ pub fn exec<I: Io + 'static, S: Sleep + 'static>(
 pub fn paths<I: Io + 'static, S: Sleep + 'static>(
     query: PathQuery,
     config: Config,
+    recording: Option<Recording>,
     io: I,
     sleep: S,
     clock: Clock,
 ) -> Result<(Session, impl Future<Output = ()> + Send + use<I, S>), Misuse> {
     let mut machine = Local::new(config);
     machine.query_paths(clock.now(), query, None)?;
-    Ok(start(machine, io, sleep, clock))
+    let recording = recording.map(|recording| (recording, ExecRequest::default()));
+    Ok(start(machine, recording, io, sleep, clock))
 }
 
 /// Begins a session of file requests over a transport: a handle, and the driver to spawn.
 pub(crate) fn files<I: Io + 'static, S: Sleep + 'static>(
     config: Config,
+    recording: Option<Recording>,
     io: I,
     sleep: S,
     clock: Clock,
 ) -> (Session, impl Future<Output = ()> + Send + use<I, S>) {
-    start(Local::new(config), io, sleep, clock)
+    let recording = recording.map(|recording| (recording, ExecRequest::default()));
+    start(Local::new(config), recording, io, sleep, clock)
 }
 
+/// A session around a machine that has not sent anything yet. With a recording comes the command it
+/// is recorded as.
 fn start<I: Io, S: Sleep>(
-    machine: Local,
+    mut machine: Local,
+    recording: Option<(Recording, ExecRequest)>,
     io: I,
     sleep: S,
     clock: Clock,
 ) -> (Session, Driver<Local, LocalWaiters, I, S>) {
+    let listener = recording.map(|(recording, exec)| -> Box<dyn Listener<Local>> {
+        Box::new(Recorded::begin(recording, &exec, &mut machine, clock))
+    });
     let shared = Shared::new(machine, LocalWaiters::default());
     let alive = Alive { shared: Arc::clone(&shared), launched: Mutex::new(None) };
     let session = Session(Arc::new(alive));
-    (session, Driver::new(shared, io, sleep, clock))
+    (session, Driver::new(shared, listener, io, sleep, clock))
 }
 
 /// Who waits for what of a local session.

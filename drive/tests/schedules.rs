@@ -396,7 +396,8 @@ fn a_query_s_driver_given_up_at_any_poll_loses_the_query_and_says_so() {
                 let (near, far, _) = wire(1_000);
                 let query = PathQuery::default();
                 let (session, drives) =
-                    trunkline_drive::paths(query, Config::default(), near, Timer, clock()).unwrap();
+                    trunkline_drive::paths(query, Config::default(), None, near, Timer, clock())
+                        .unwrap();
                 spawn_up_to(polls, "the driver", drives);
                 spawn("the agent", Host::new(far, 0, 0).serve());
                 spawn("the asker", async move {

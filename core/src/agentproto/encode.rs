@@ -49,6 +49,14 @@ pub fn encode(frame: &Frame) -> Result<Segment, EncodeError> {
     output.into_segment()
 }
 
+/// The same for a frame that came from a peer, whatever its lists.
+pub(super) fn encode_any(frame: &Frame) -> Segment {
+    let mut output = Output::new(true);
+    Message::write(frame, &mut output);
+    output.error = None;
+    output.into_segment().unwrap_or_else(|_| Segment::whole(Bytes::new()))
+}
+
 /// A DATA frame around `data`, which is not copied. Costs a few nanoseconds, allocates nothing.
 #[must_use]
 #[inline]
@@ -111,7 +119,7 @@ fn data_tail(stream: u32, tail: &mut [u8; Segment::TAIL]) -> u8 {
 }
 
 /// A head in its shortest form: the bytes and how many of them count.
-fn head_bytes(major: u8, argument: u64) -> ([u8; 9], usize) {
+pub(super) fn head_bytes(major: u8, argument: u64) -> ([u8; 9], usize) {
     let mut bytes = [0; 9];
     let (info, width) = match argument {
         0..=23 => (argument as u8, 0),

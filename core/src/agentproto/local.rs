@@ -4,6 +4,7 @@
 mod files;
 mod waits;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use super::link::{Link, Next, Stats};
 use super::log::cut;
 use super::numbers::Numbers;
 use super::outbox::Write;
+use super::tap::Tap;
 use super::violation::FirstBytes;
 use crate::{CloseReason, Instant, Machine, Meter, Segment, TimeoutKind, Violation};
 use waits::Waits;
@@ -127,18 +129,20 @@ enum Mode {
 /// [`stats`](Self::stats) shows.
 #[derive(Debug)]
 pub struct Local {
-    link: Link<LocalEvent>,
+    pub(super) link: Link<LocalEvent>,
     mode: Mode,
     calls: Calls,
     numbers: Numbers,
     waits: Waits,
     logs: Meter,
-    exited: bool,
+    pub(super) exit: Option<i64>,
     deadline: Option<Instant>,
     /// There was no room for a request.
     refused: bool,
     /// The first request has not left yet.
     expecting: bool,
+    /// What a recorder will want to know; there mostly is none.
+    pub(super) tap: Option<Box<Tap>>,
 }
 
 impl Local {
@@ -152,10 +156,11 @@ impl Local {
             logs: Meter::new(config.limits.log_burst, config.limits.log_rate),
             link: Link::new(config),
             mode: Mode::Idle,
-            exited: false,
+            exit: None,
             deadline: None,
             refused: false,
             expecting: false,
+            tap: None,
         }
     }
 
@@ -265,7 +270,7 @@ impl Local {
             self.pump();
         }
         match read {
-            Read::Empty if self.exited => Read::End,
+            Read::Empty if self.exit.is_some() => Read::End,
             Read::Empty if self.link.closed.is_some() => Read::Lost,
             read => read,
         }
@@ -333,16 +338,24 @@ impl Local {
     }
 
     fn pump(&mut self) {
-        while self.link.closed.is_none() && !self.link.is_drained() {
+        while self.link.closed.is_none() && !self.link.is_drained() && !self.tap_is_full() {
             if self.mode == Mode::Exec
                 && let Some((stream, data)) = self.link.next_data()
             {
                 self.deadline = None;
+                if let Some(tap) = &mut self.tap {
+                    tap.received_data(self.link.now, stream, &data);
+                }
                 self.data(stream, Some(data));
                 continue;
             }
             match self.link.next() {
-                Next::Frame(frame) => self.dispatch(frame),
+                Next::Frame(frame) => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.received(self.link.now, &frame);
+                    }
+                    self.dispatch(frame);
+                }
                 Next::Held | Next::Nothing(None) => return,
                 Next::Nothing(Some(reason)) => {
                     self.link.outbox.clear();
@@ -374,7 +387,7 @@ impl Local {
                 }
             }
             (Mode::Exec | Mode::Files, FrameType::EXIT) => {
-                self.exited = true;
+                self.exit = Some(frame.code);
                 self.link.outbox.clear();
                 let (code, text) = (frame.code, self.cut(frame.error));
                 self.link.tell(LocalEvent::Exited { code, text: text.clone() });
@@ -495,13 +508,14 @@ impl Machine for Local {
     }
 
     fn poll_transmit(&mut self, now: Instant) -> Option<Segment> {
-        let segment = self.link.transmit();
-        if segment.is_some() {
-            self.request_leaves(now);
-            self.tell_writers();
-            self.tell_requesters();
+        let segment = self.link.transmit()?;
+        if let Some(tap) = &mut self.tap {
+            tap.sent(now, &segment);
         }
-        segment
+        self.request_leaves(now);
+        self.tell_writers();
+        self.tell_requesters();
+        Some(segment)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -23,8 +23,13 @@ mod log;
 mod mode;
 mod numbers;
 mod outbox;
+mod playback;
 mod record;
+mod recorder;
+mod redaction;
 mod scan;
+mod tap;
+mod verify;
 mod violation;
 mod wire;
 
@@ -47,10 +52,15 @@ pub use local::{Local, LocalEvent, Misuse};
 pub use log::Level;
 pub use mode::{mode_bits, mode_from_unix};
 pub use outbox::Write;
+pub use playback::{Damage, Placed, Playback};
 pub use record::{
     CommandEnd, CommandStart, Direction, Record, RecordType, RecordedFrame, SessionFooter,
     SessionHeader,
 };
+pub use recorder::{RecordBytes, Recorder};
+pub use redaction::Redaction;
+pub use tap::Tapped;
+pub use verify::{Finding, Verifier};
 pub use violation::{FirstBytes, Malformed, Violation};
 
 /// The largest payload of one DATA frame that a sender makes (section 1).

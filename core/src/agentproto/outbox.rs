@@ -134,6 +134,11 @@ impl Outbox {
         self.control.len()
     }
 
+    /// Whether nothing at all waits to be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.round.is_empty() && self.last.is_none()
+    }
+
     /// Bytes of control frames that wait.
     pub(super) const fn control_bytes(&self) -> usize {
         self.control_bytes
