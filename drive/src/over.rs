@@ -45,7 +45,8 @@ pub(crate) fn open<R: Runtime>(
     launched: Option<Launched>,
     io: impl Io + 'static,
 ) -> Files<R> {
-    let (session, driver) = crate::session::files(config, recording, io, R::Sleep::default(), R::clock());
+    let (session, driver) =
+        crate::session::files(config, recording, io, R::Sleep::default(), R::clock());
     session.keep(launched);
     R::spawn(driver);
     Files::new(session)
