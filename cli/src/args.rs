@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
+#[cfg(unix)]
+use crate::record::Record;
+
 /// Run commands on a remote agent through nothing but a byte pipe.
 #[derive(Debug, Parser)]
 #[command(name = "trunkline", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -20,7 +23,7 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes: the command's own (128+n for signal n, 127 when it could not be started); 255 when the \
-link or the agent was lost; 2 for bad usage; 1 for bad input to decode and encode, and when fs \
+link or the agent was lost; 2 for bad usage; 1 for bad input to decode, encode and recording, and when fs \
 could not do all it was asked for.";
 
 /// What to do.
@@ -34,6 +37,7 @@ pub(crate) enum Command {
     Fs(Box<crate::fs::Fs>),
     #[cfg(unix)]
     Agent(Agent),
+    Recording(crate::recording::Recording),
     Decode(Decode),
     Encode(Encode),
     /// Print a completion script for a shell.
@@ -71,6 +75,9 @@ pub(crate) struct Exec {
     /// How the agent is reached.
     #[command(flatten)]
     pub(crate) via: Via,
+    /// Whether the session is recorded.
+    #[command(flatten)]
+    pub(crate) record: Record,
     /// Directory to run in [default: where the agent was started].
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<String>,
@@ -107,6 +114,9 @@ pub(crate) struct Paths {
     /// How the agent is reached.
     #[command(flatten)]
     pub(crate) via: Via,
+    /// Whether the session is recorded.
+    #[command(flatten)]
+    pub(crate) record: Record,
     /// One JSON object a line, with name, path, mode, size and mtime.
     #[arg(long)]
     pub(crate) json: bool,

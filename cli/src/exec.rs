@@ -1,11 +1,12 @@
 //! `trunkline exec`.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use trunkline_core::agentproto::{self, escape};
 use trunkline_core::{CloseReason, Violation};
-use trunkline_tokio::{Agent, Config, Exec, ExecOptions, ExitStatus};
+use trunkline_tokio::{Agent, Config, Exec, ExecOptions, ExitStatus, Recording};
 
 use crate::args;
 use crate::environment;
@@ -15,7 +16,11 @@ use crate::streams::{End, Streams};
 
 /// Runs a command on an agent.
 pub(crate) async fn run(args: args::Exec) -> Outcome {
-    let (request, agent_config) = environment::request(&args)?;
+    args.record.around(&args.via, async |recording| run_recorded(&args, recording).await).await
+}
+
+async fn run_recorded(args: &args::Exec, recording: Option<Recording>) -> Outcome {
+    let (request, agent_config) = environment::request(args)?;
     let mut descriptors = Vec::new();
     for number in &args.fd {
         let fd = trunkline_host::fd::take(*number).map_err(|error| {
@@ -28,6 +33,7 @@ pub(crate) async fn run(args: args::Exec) -> Outcome {
     let mut options = ExecOptions::new(request);
     options.agent_config = agent_config;
     options.config = config(&args.via);
+    options.recording = recording;
     let mut signals =
         Signals::new().map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
     let mut exec = agent(&args.via)?.exec(options).map_err(|error| {
@@ -43,8 +49,7 @@ pub(crate) async fn run(args: args::Exec) -> Outcome {
 
 /// How the agent is reached.
 pub(crate) fn agent(via: &args::Via) -> Result<Agent, Failure> {
-    let preset = || std::env::var_os("TRUNKLINE_VIA").filter(|line| !line.is_empty());
-    let agent = match via.via.clone().or_else(preset) {
+    let agent = match via_line(via) {
         Some(line) => Agent::via(line),
         None => {
             let own = std::env::current_exe().map_err(|error| {
@@ -54,6 +59,24 @@ pub(crate) fn agent(via: &args::Via) -> Result<Agent, Failure> {
         }
     };
     Ok(agent.with_config(config(via)))
+}
+
+/// The same, with every session recorded.
+pub(crate) fn recorded_agent(
+    via: &args::Via,
+    recording: Option<Recording>,
+) -> Result<Agent, Failure> {
+    let agent = agent(via)?;
+    Ok(match recording {
+        Some(recording) => agent.with_recording(recording),
+        None => agent,
+    })
+}
+
+/// The command line that leads to the agent; none where one is started here.
+pub(crate) fn via_line(via: &args::Via) -> Option<OsString> {
+    let preset = || std::env::var_os("TRUNKLINE_VIA").filter(|line| !line.is_empty());
+    via.via.clone().or_else(preset)
 }
 
 fn config(via: &args::Via) -> Config {

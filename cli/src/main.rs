@@ -14,6 +14,9 @@ mod extras;
 mod fs;
 #[cfg(unix)]
 mod paths;
+#[cfg(unix)]
+mod record;
+mod recording;
 mod report;
 #[cfg(unix)]
 mod signals;
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Fs(args) => with_runtime(|| fs::run(*args)),
         #[cfg(unix)]
         Command::Agent(args) => with_runtime(|| agent::run(args)),
+        Command::Recording(args) => recording::run(&args),
         Command::Decode(args) => codec::decode(&args),
         Command::Encode(args) => codec::encode(&args),
         Command::Completions { shell } => extras::completions(shell),

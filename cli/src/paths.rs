@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
 use trunkline_core::agentproto::escape;
-use trunkline_tokio::{PathEntry, PathQuery};
+use trunkline_tokio::{PathEntry, PathQuery, Recording};
 
 use crate::args;
 use crate::report::{Failure, Outcome};
@@ -12,10 +12,14 @@ use crate::signals::Signals;
 
 /// Lists the programs of an agent.
 pub(crate) async fn run(args: args::Paths) -> Outcome {
-    let query = PathQuery { paths: args.dirs };
+    args.record.around(&args.via, async |recording| run_recorded(&args, recording).await).await
+}
+
+async fn run_recorded(args: &args::Paths, recording: Option<Recording>) -> Outcome {
+    let query = PathQuery { paths: args.dirs.clone() };
     let mut signals =
         Signals::new().map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
-    let agent = crate::exec::agent(&args.via)?;
+    let agent = crate::exec::recorded_agent(&args.via, recording)?;
     let entries = tokio::select! {
         entries = agent.paths(query) => entries,
         signal = signals.ending() => {

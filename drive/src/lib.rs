@@ -26,6 +26,7 @@ mod outgoing;
 mod over;
 mod pump;
 mod recording;
+mod records;
 mod runtime;
 mod session;
 mod shared;
@@ -57,6 +58,7 @@ pub use io::{Duplex, Io};
 pub use over::{exec_over, files_over, paths_over};
 pub use pump::{pump_in, pump_out};
 pub use recording::{Recording, RecordingOptions};
+pub use records::{ReadError, Records};
 pub use runtime::Runtime;
 pub use session::{ExecOptions, Session, StreamReader, StreamWriter, exec, paths};
 

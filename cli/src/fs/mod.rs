@@ -40,8 +40,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use trunkline_tokio::Recording;
 
 use crate::args::Via;
+use crate::record::Record;
 use crate::report::{Failure, LOST, Outcome};
 use crate::signals::Signals;
 
@@ -59,6 +61,9 @@ pub(crate) struct Fs {
     /// How the agent is reached.
     #[command(flatten)]
     pub(crate) via: Via,
+    /// Whether the session is recorded.
+    #[command(flatten)]
+    pub(crate) record: Record,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: FsCommand,
@@ -136,11 +141,16 @@ impl FsCommand {
 
 /// Does what was asked for over one session with an agent.
 pub(crate) async fn run(args: Fs) -> Outcome {
+    let Fs { via, record, command } = args;
+    record.around(&via, async |recording| run_recorded(&via, command, recording).await).await
+}
+
+async fn run_recorded(via: &Via, command: FsCommand, recording: Option<Recording>) -> Outcome {
     let mut signals =
         Signals::new().map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
-    let session = Session::open(&args.via, args.command.name())?;
+    let session = Session::open(via, recording, command.name())?;
     let ended = tokio::select! {
-        ended = args.command.run(&session) => ended,
+        ended = command.run(&session) => ended,
         signal = signals.ending() => {
             // Dropping what was under way, and the session, has ended what led to the agent.
             return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(LOST)));

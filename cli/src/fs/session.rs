@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use trunkline_core::agentproto::escape;
-use trunkline_tokio::{FileError, FileFault, Files, SessionError};
+use trunkline_tokio::{FileError, FileFault, Files, Recording, SessionError};
 
 use super::handle::{Handle, flags};
 use crate::args::Via;
@@ -36,8 +36,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// Starts what leads to the agent.
-    pub(crate) fn open(via: &Via, command: &'static str) -> Result<Self, Failure> {
-        let files = crate::exec::agent(via)?.files().map_err(|error| {
+    pub(crate) fn open(
+        via: &Via,
+        recording: Option<Recording>,
+        command: &'static str,
+    ) -> Result<Self, Failure> {
+        let agent = crate::exec::recorded_agent(via, recording)?;
+        let files = agent.files().map_err(|error| {
             Failure::local(format!("cannot start what leads to the agent: {error}"))
         })?;
         Ok(Self { files, command, failed: Cell::new(false) })
