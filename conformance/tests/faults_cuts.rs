@@ -53,6 +53,8 @@ fn cut_all(
         // The originals' callers did not ask first which operations the agent knows.
         let mut default = Config::default();
         default.op_numbers = OpNumbers::Assumed;
+        // Nor did they give requests a time; an hour's silence ends no session here.
+        default.request_timeout = None;
         for config in [default.clone(), Config::reference()] {
             let ends = ends(&transcript, side);
             let length = ends.last().copied().unwrap_or(0);

@@ -85,6 +85,8 @@ struct Driven {
     cut_short: bool,
     /// What was queued may have been thrown away.
     discarded: bool,
+    /// A request was refused, and nobody was told of room since.
+    refused: bool,
 }
 
 impl Driven {
@@ -111,7 +113,16 @@ impl Driven {
             exited: false,
         };
         let waiting = BTreeSet::new();
-        Self { local, watch, peer, purpose, waiting, cut_short: false, discarded: false }
+        Self {
+            local,
+            watch,
+            peer,
+            purpose,
+            waiting,
+            cut_short: false,
+            discarded: false,
+            refused: false,
+        }
     }
 
     fn step(&mut self, op: u8, ops: &mut Ops<'_>) {
@@ -143,7 +154,9 @@ impl Driven {
                 }
             }
             186..192 => self.signal(i32::from(ops.byte())),
-            192..212 => self.request(ops),
+            192..207 => self.request(ops),
+            207..209 => self.refused |= !self.local.request_room(),
+            209..212 => self.close_handle(u32::from(ops.byte())),
             212..222 => self.cancel(u32::from(ops.byte())),
             222..232 => self.time_passes(Duration::from_millis(u64::from(ops.short()))),
             232..236 => {
@@ -198,8 +211,11 @@ impl Driven {
             LocalEvent::Response(response) => {
                 assert!(self.waiting.remove(&response.id), "a second outcome of {}", response.id);
             }
-            LocalEvent::RequestLost(id) => {
+            LocalEvent::RequestLost(id) | LocalEvent::RequestTimedOut(id) => {
                 assert!(self.waiting.remove(&id), "a second outcome of {id}");
+            }
+            LocalEvent::RequestRoom => {
+                assert!(std::mem::take(&mut self.refused), "nobody was refused");
             }
             LocalEvent::Log(record) => {
                 let length: usize = record.attributes.iter().map(String::len).sum();
@@ -249,11 +265,24 @@ impl Driven {
             }
             Err(Misuse::Closed) => assert!(self.local.closed().is_some() || self.watch.muted),
             Err(Misuse::AlreadyStarted) => assert!(self.purpose < 2),
-            Err(Misuse::Busy | Misuse::TooLarge { .. }) => {}
+            Err(Misuse::Busy) => self.refused = true,
+            Err(Misuse::TooLarge { .. }) => {}
             Err(other) => unreachable!("{other}"),
         }
         assert!(self.local.in_flight() <= self.watch.config.limits.in_flight);
         assert!(self.local.in_flight() <= self.waiting.len());
+    }
+
+    fn close_handle(&mut self, handle: u32) {
+        match self.local.close_handle(handle) {
+            Ok(()) => {
+                assert!(self.purpose >= 2 && self.local.closed().is_none());
+                self.watch.given += 200;
+            }
+            Err(Misuse::Closed) => assert!(self.local.closed().is_some() || self.watch.muted),
+            // Before the first request there is nothing to close.
+            Err(other) => assert_eq!(other, Misuse::NotStarted),
+        }
     }
 
     fn cancel(&mut self, id: u32) {
@@ -311,6 +340,9 @@ impl Driven {
         assert!(!self.watch.ended || self.local.closed().is_some(), "the input has ended");
         if self.local.closed().is_none() {
             assert!(self.discarded || self.watch.all_sent(), "something is never sent");
+        }
+        if self.refused && self.local.closed().is_none() {
+            assert!(!self.local.request_room(), "there is room, and nobody was told");
         }
         self.compare();
     }

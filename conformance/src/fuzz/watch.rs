@@ -61,8 +61,8 @@ macro_rules! session {
 session! { Local LocalEvent }
 session! { Agent AgentEvent }
 
-/// The settings that a byte of an input chooses: bit 0 the original's, 1 tight limits, 2 a deadline
-/// for the first frame, 3 and 4 what an agent does without input.
+/// The settings that a byte of an input chooses: bit 0 the original's, 1 tight limits, 2 deadlines
+/// for the first frame and for requests, 3 and 4 what an agent does without input.
 pub(super) fn settings(how: u8) -> Config {
     let mut config = if how & 1 == 0 { Config::default() } else { Config::reference() };
     if how & 2 != 0 {
@@ -77,6 +77,7 @@ pub(super) fn settings(how: u8) -> Config {
     }
     if how & 4 != 0 {
         config.answer_timeout = Some(Duration::from_secs(9));
+        config.request_timeout = Some(Duration::from_secs(4));
     }
     match how & 24 {
         8 => config.lost_input = LostInput::EndStreams,

@@ -65,6 +65,8 @@ pub(crate) struct World {
     signals_seen: Vec<i32>,
     waiting: BTreeSet<u32>,
     cancelled: BTreeSet<u32>,
+    /// A request found no room, and nobody was told of any since.
+    refused: bool,
     // The host's side of it.
     started: bool,
     host_finished: BTreeSet<u32>,
@@ -100,6 +102,7 @@ impl World {
             signals_seen: Vec::new(),
             waiting: BTreeSet::new(),
             cancelled: BTreeSet::new(),
+            refused: false,
             started: false,
             host_finished: BTreeSet::new(),
             exit: None,
@@ -317,6 +320,7 @@ impl World {
             hold("P-LOSS", fresh, || format!("the number {id} twice"))?;
         }
         let got = got.map(drop);
+        self.refused |= got == Err(Misuse::Busy);
         // Frames that wait to be sent count too.
         let unsent = got == Err(Misuse::Busy) && self.pair.a.stats().queued_out > 0;
         if unsent { Ok(()) } else { same("request", &got, &expected) }
@@ -410,6 +414,11 @@ impl World {
                 LocalEvent::RequestLost(id) => {
                     self.waiting.remove(id) && self.pair.a.closed().is_some()
                 }
+                LocalEvent::RequestTimedOut(id) => {
+                    let waited = self.waiting.remove(id);
+                    waited && self.cancelled.insert(*id)
+                }
+                LocalEvent::RequestRoom => std::mem::take(&mut self.refused),
                 LocalEvent::Readable(stream) => self.is_output(*stream),
                 LocalEvent::Writable(stream) => self.is_input(*stream),
                 LocalEvent::Paths(_) => self.purpose == Some(Purpose::Paths),
@@ -419,6 +428,8 @@ impl World {
                         CloseReason::Local | CloseReason::Transport { .. } => self.disturbed,
                         CloseReason::Eof { .. } => self.disturbed || self.agent_closed,
                         CloseReason::Peer { .. } => true,
+                        // The first request was not answered in time.
+                        CloseReason::Timeout(_) => self.purpose == Some(Purpose::Files),
                         _ => false,
                     };
                     known && self.pair.a.closed() == Some(reason)
