@@ -38,6 +38,9 @@ impl FileSystem {
             match self.tree.stat(next, true) {
                 Ok(found) if kind(&found) == FileType::Directory => break,
                 Ok(_) => return Err(at(next)(Errno::NOTDIR.into())),
+                Err(fault) if fault == Fault::OUTSIDE || fault == Fault::MOUNT => {
+                    return Err(at(next)(fault));
+                }
                 Err(_) => missing.push(next),
             }
             // Up to the last slash that is not at the end.

@@ -325,7 +325,7 @@ fn compare(mut served: Served, confined: bool, dir: &TempDir) {
         done += usize::from(found.errno == 0);
         assert_eq!(found, expected, "{ours:?}");
     }
-    assert!(done > 200, "{done} of {} requests succeeded", ours.len());
+    assert!(done > 100, "{done} of {} requests succeeded", ours.len());
 }
 
 #[test]
