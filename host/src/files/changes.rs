@@ -32,15 +32,16 @@ impl FileSystem {
         if path.len() >= LONGEST {
             return Err(at(path)(Errno::NAMETOOLONG.into()));
         }
+        if path.contains('\0') {
+            return Err(at(path)(Errno::INVAL.into()));
+        }
         let mut missing = Vec::new();
         let mut next = path;
         loop {
             match self.tree.stat(next, true) {
                 Ok(found) if kind(&found) == FileType::Directory => break,
                 Ok(_) => return Err(at(next)(Errno::NOTDIR.into())),
-                Err(fault) if fault == Fault::OUTSIDE || fault == Fault::MOUNT => {
-                    return Err(at(next)(fault));
-                }
+                Err(fault) if fault.is_refusal() => return Err(at(next)(fault)),
                 Err(_) => missing.push(next),
             }
             // Up to the last slash that is not at the end.
@@ -78,14 +79,16 @@ impl FileSystem {
     /// Renames; what is in the way is replaced, unless it is a directory.
     pub(super) fn rename(&self, old: &str, new: &str) -> Result<(), Fault> {
         self.may_change()?;
-        if let Ok(there) = self.tree.stat(new, false)
-            && kind(&there) == FileType::Directory
-        {
-            let moved = self.tree.stat(old, false)?;
-            // Another spelling of the same directory is a rename that a file system may know.
-            if new == old || (moved.st_dev, moved.st_ino) != (there.st_dev, there.st_ino) {
-                return Err(Errno::EXIST.into());
+        match self.tree.stat(new, false) {
+            Ok(there) if kind(&there) == FileType::Directory => {
+                let moved = self.tree.stat(old, false)?;
+                // Another spelling of the same directory is a rename a file system may know.
+                if new == old || (moved.st_dev, moved.st_ino) != (there.st_dev, there.st_ino) {
+                    return Err(Errno::EXIST.into());
+                }
             }
+            Err(fault) if fault.is_refusal() => return Err(fault),
+            _ => {}
         }
         let [old, new] = [self.tree.place(old)?, self.tree.place(new)?];
         Ok(again(|| rustix::fs::renameat(&old.dir, &*old.name, &new.dir, &*new.name))?)

@@ -37,6 +37,11 @@ impl Fault {
         Self { errno, text: Some(Cow::Owned(text)) }
     }
 
+    /// Whether the path was refused for where it leads.
+    pub(super) fn is_refusal(&self) -> bool {
+        [Self::OUTSIDE, Self::MOUNT].contains(self)
+    }
+
     /// `verb path: text`.
     pub(super) fn at(&self, verb: &str, path: &str) -> Failure {
         Failure::new(self.errno, format!("{verb} {}: {self}", shown(path)))

@@ -2,18 +2,20 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{Dir, Mode, OFlags};
 use rustix::io::Errno;
 use trunkline_core::agentproto::{DirEntry, FileResponse, Stat};
 
 use super::attributes::stat;
 use super::fault::{Failure, Fault};
-use super::tree::again;
 use super::{BadNames, FileSystem};
 use crate::path::clean;
 
 /// What an entry takes on the wire besides its name and its numbers, at least.
 const ENTRY: usize = 40;
+
+/// The bits of a mode on the wire that are permissions, set-ID and sticky bits among them.
+const PERMISSIONS: u32 = 0o777 | 1 << 20 | 1 << 22 | 1 << 23;
 
 impl FileSystem {
     /// The entries of a directory by the bytes of their names, with the attributes of each.
@@ -31,11 +33,16 @@ impl FileSystem {
         let total = names.len();
         let mut bytes = 0;
         for name in names {
-            let raw = again(|| rustix::fs::statat(&dir, &*name, AtFlags::SYMLINK_NOFOLLOW));
-            let raw = raw.map_err(|error| {
-                Fault::from(error).at("lstat", &clean(&format!("{path}/{name}")))
-            })?;
-            let stat = stat(&raw, name);
+            let (raw, barred) = self
+                .tree
+                .entry(&dir, &name)
+                .map_err(|fault| fault.at("lstat", &clean(&format!("{path}/{name}"))))?;
+            let mut stat = stat(&raw, name);
+            if barred {
+                // All there is to say without telling of what is mounted there.
+                let Stat { name, is_dir, mode, .. } = stat;
+                stat = Stat { name, is_dir, mode: mode & !PERMISSIONS, ..Stat::default() };
+            }
             bytes += wire_length(&stat);
             if bytes > self.policy.max_listing_bytes {
                 return Err(self.too_many(total).at("readdir", path));

@@ -75,6 +75,14 @@ impl Root {
         Ok(Place { dir, name: name.into() })
     }
 
+    /// Whether `name` in `dir` is a mount point that is not entered.
+    pub(super) fn is_barred(&self, dir: &OwnedFd, name: &str) -> Result<bool, Fault> {
+        match self.mount {
+            Some(mount) => Ok(Mount::of_name(dir.as_fd(), name)? != mount),
+            None => Ok(false),
+        }
+    }
+
     /// A handle of the file at `path`, by which it cannot be read.
     pub(super) fn look(&self, path: &str, follow: bool) -> Result<OwnedFd, Fault> {
         let flags = if follow { HANDLE } else { HANDLE | OFlags::NOFOLLOW };

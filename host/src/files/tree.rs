@@ -84,6 +84,18 @@ impl Tree {
         }
     }
 
+    /// The attributes of an entry of `dir`, and whether it is a mount point that is not entered:
+    /// then they are those of what is mounted.
+    pub(super) fn entry(&self, dir: &OwnedFd, name: &str) -> Result<(Stat, bool), Fault> {
+        let found = again(|| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        let barred = match self {
+            Self::Machine => false,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Self::Below(root) => root.is_barred(dir, name)?,
+        };
+        Ok((found, barred))
+    }
+
     /// Sets the mode of the file at `path`, links followed.
     pub(super) fn chmod(&self, path: &str, mode: Mode) -> Result<(), Fault> {
         match self {

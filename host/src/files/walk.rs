@@ -164,6 +164,19 @@ impl Mount {
         }
     }
 
+    /// The mount of what `name` means in `dir`, links not followed.
+    pub(super) fn of_name(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<Self> {
+        let asked = StatxFlags::MNT_ID;
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match rustix::fs::statx(dir, name, flags, asked) {
+            Ok(facts) if facts.stx_mask & asked.bits() != 0 => Ok(Self(facts.stx_mnt_id)),
+            _ => {
+                let file = again(|| rustix::fs::openat(dir, name, HANDLE, Mode::empty()))?;
+                Self::from_proc(file.as_fd())
+            }
+        }
+    }
+
     fn from_proc(file: BorrowedFd<'_>) -> rustix::io::Result<Self> {
         use std::os::fd::AsRawFd as _;
         let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
