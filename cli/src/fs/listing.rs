@@ -1,6 +1,6 @@
 //! The long lines of a listing, in columns.
 
-use trunkline_core::agentproto::escape;
+use trunkline_core::agentproto::{Stat, escape};
 
 use super::facts::{Kind, device, mode_letters};
 use super::ls::Entry;
@@ -16,20 +16,45 @@ pub(crate) struct Listing<'a> {
     uid: usize,
     gid: usize,
     size: usize,
+    major: usize,
+    minor: usize,
     time: usize,
 }
 
 impl<'a> Listing<'a> {
     /// Measures the entries that stand below each other.
-    pub(crate) fn new(entries: &[Entry], human: bool, style: TimeStyle, clock: &'a Clock) -> Self {
-        let mut listing = Self { human, style, clock, links: 0, uid: 0, gid: 0, size: 0, time: 0 };
+    pub(crate) fn new<'e>(
+        entries: impl Iterator<Item = &'e Entry>,
+        human: bool,
+        style: TimeStyle,
+        clock: &'a Clock,
+    ) -> Self {
+        let mut listing = Self {
+            human,
+            style,
+            clock,
+            links: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            major: 0,
+            minor: 0,
+            time: 0,
+        };
         for Entry { stat, .. } in entries {
             let widest = |most: &mut usize, text: String| *most = (*most).max(text.len());
             widest(&mut listing.links, stat.links.to_string());
             widest(&mut listing.uid, stat.uid.to_string());
             widest(&mut listing.gid, stat.gid.to_string());
-            let size = listing.size_of(stat);
-            widest(&mut listing.size, size);
+            if Kind::of(stat).is_device() {
+                let (major, minor) = device(stat.rdev);
+                widest(&mut listing.major, major.to_string());
+                widest(&mut listing.minor, minor.to_string());
+                listing.size = listing.size.max(listing.major + 2 + listing.minor);
+            } else {
+                let size = listing.size_of(stat);
+                widest(&mut listing.size, size);
+            }
             widest(&mut listing.time, clock.show(stat.mtime, style));
         }
         listing
@@ -49,7 +74,7 @@ impl<'a> Listing<'a> {
     pub(crate) fn line(&self, entry: &Entry) -> String {
         let stat = &entry.stat;
         let mut line = format!(
-            "{} {:>links$} {:<uid$} {:<gid$} {:>size$} {:>time$} {}",
+            "{} {:>links$} {:>uid$} {:>gid$} {:>size$} {:>time$} {}",
             mode_letters(stat),
             stat.links,
             stat.uid,
@@ -69,10 +94,11 @@ impl<'a> Listing<'a> {
         line
     }
 
-    fn size_of(&self, stat: &trunkline_core::agentproto::Stat) -> String {
+    fn size_of(&self, stat: &Stat) -> String {
         if Kind::of(stat).is_device() {
             let (major, minor) = device(stat.rdev);
-            return format!("{major}, {minor}");
+            let (left, right) = (self.major, self.minor);
+            return format!("{major:>left$}, {minor:>right$}");
         }
         match u64::try_from(stat.size) {
             Ok(size) if self.human => human(size),

@@ -118,7 +118,7 @@ impl Lister<'_> {
         }
         self.sort(&mut files);
         if !files.is_empty() {
-            self.show(files, None).await?;
+            self.show(files, None, &dirs).await?;
         }
         self.sort(&mut dirs);
         // What is below comes before what is beside.
@@ -152,7 +152,7 @@ impl Lister<'_> {
         } else {
             Vec::new()
         };
-        self.show(entries, Some(dir)).await?;
+        self.show(entries, Some(dir), &[]).await?;
         Ok(below)
     }
 
@@ -191,8 +191,14 @@ impl Lister<'_> {
         });
     }
 
-    /// Prints entries: those of a directory, or the operands that are none.
-    async fn show(&mut self, mut entries: Vec<Entry>, dir: Option<String>) -> Result<(), Stop> {
+    /// Prints entries: those of a directory, or the operands that are none, in columns wide enough
+    /// for those `beside` them too.
+    async fn show(
+        &mut self,
+        mut entries: Vec<Entry>,
+        dir: Option<String>,
+        beside: &[Entry],
+    ) -> Result<(), Stop> {
         if self.args.long || self.args.json {
             self.find_targets(&mut entries).await?;
         }
@@ -214,8 +220,8 @@ impl Lister<'_> {
             }
             return Ok(());
         }
-        let listing =
-            Listing::new(&entries, self.args.human_readable, self.args.time_style, &self.clock);
+        let (human, style) = (self.args.human_readable, self.args.time_style);
+        let listing = Listing::new(entries.iter().chain(beside), human, style, &self.clock);
         if dir.is_some() {
             self.out.line(listing.total(&entries)).await?;
         }

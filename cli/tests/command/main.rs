@@ -13,6 +13,8 @@ mod descriptors;
 mod endurance;
 mod environment;
 mod extras;
+mod fs;
+mod fs_listing;
 mod hostile;
 mod interop;
 mod interop_hazards;
