@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use trunkline_conformance::agentproto::recordings;
 use trunkline_conformance::report::{Report, Verdict};
-use trunkline_conformance::vectors::{File, Suite};
+use trunkline_conformance::vectors::{Case, File, Suite};
 use trunkline_conformance::{registry, run};
 
 fn vectors() -> PathBuf {
@@ -45,6 +46,25 @@ fn rejects_hold() {
 #[test]
 fn recordings_hold() {
     holds("recordings.json", 11);
+}
+
+#[test]
+fn the_recorder_writes_the_golden_recordings() {
+    let cases = file("recordings.json").cases.unwrap();
+    let recorded = |case: &Case| recordings::recorded(&case.value).unwrap().is_some();
+    let written: Vec<_> =
+        cases.iter().filter(|case| recorded(case)).map(|case| case.name.as_str()).collect();
+    // Cut, damaged and odd ones aside, which no recorder writes.
+    let names = [
+        "empty_file",
+        "header_and_footer_only",
+        "one_cat_command",
+        "two_commands",
+        "interleaved_commands",
+        "connection_lost_no_footer",
+        "file_op_frames",
+    ];
+    assert_eq!(written, names);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn lines(ended: &Ended) -> Vec<Value> {
 }
 
 /// The golden cases of a file.
-fn cases(file: &str) -> Vec<Value> {
+pub(crate) fn cases(file: &str) -> Vec<Value> {
     let path = format!("{}/../conformance/vectors/agentproto/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut file: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     match file["cases"].take() {
@@ -32,7 +32,7 @@ fn cases(file: &str) -> Vec<Value> {
 }
 
 /// Bytes in the notation of the vectors.
-fn bytes(notation: &Value) -> Vec<u8> {
+pub(crate) fn bytes(notation: &Value) -> Vec<u8> {
     match notation {
         Value::String(hex) => {
             let digit =
@@ -50,7 +50,7 @@ fn bytes(notation: &Value) -> Vec<u8> {
 }
 
 /// The same value with every byte string written as plain hex.
-fn plain(value: &Value) -> Value {
+pub(crate) fn plain(value: &Value) -> Value {
     let is_bytes = |map: &serde_json::Map<String, Value>| {
         map.len() == 1 && ["hex", "repeat", "parts"].iter().any(|key| map.contains_key(*key))
     };

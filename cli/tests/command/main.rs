@@ -25,6 +25,8 @@ mod lost;
 mod marker;
 mod outputs;
 mod paths;
+mod record;
+mod recording;
 mod sessions;
 mod signals;
 mod ssh;

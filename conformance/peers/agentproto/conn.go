@@ -23,6 +23,9 @@ var encMode = func() cbor.EncMode {
 type Conn struct {
 	decoder *cbor.Decoder
 
+	// tap sees every frame, before it is sent or once it was received, when there is one.
+	tap func(dir uint8, frame Frame)
+
 	mu sync.Mutex
 	w  io.Writer
 }
@@ -37,6 +40,9 @@ func NewConn(r io.Reader, w io.Writer) *Conn {
 func (c *Conn) Recv() (Frame, error) {
 	var frame Frame
 	err := c.decoder.Decode(&frame)
+	if err == nil && c.tap != nil {
+		c.tap(dirReceived, frame)
+	}
 	return frame, err
 }
 
@@ -48,6 +54,9 @@ func (c *Conn) Send(frame Frame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.tap != nil {
+		c.tap(dirSent, frame)
+	}
 	_, err = c.w.Write(bytes)
 	return err
 }

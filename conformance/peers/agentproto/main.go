@@ -2,8 +2,9 @@
 // from docs/protocols/agentproto.md with the codec that the original uses.
 //
 //	agentproto agent [-chatter N] [-after-exit]
-//	agentproto run [-v] [-cwd DIR] [-fd N]... [-env-keep P]... [-env-remove P]... AGENT... -- COMMAND...
+//	agentproto run [-v] [-record FILE] [-cwd DIR] [-fd N]... [-env-keep P]... [-env-remove P]... AGENT... -- COMMAND...
 //	agentproto paths [-v] AGENT... -- [DIR...]
+//	agentproto records
 package main
 
 import (
@@ -20,6 +21,7 @@ const usage = `usage:
   agentproto agent [flags]                         serve one session on stdin and stdout
   agentproto run [flags] AGENT... -- COMMAND...    run a command on an agent started by AGENT...
   agentproto paths [flags] AGENT... -- [DIR...]    list an agent's programs: path, mode, size, mtime
+  agentproto records                               write the recording on stdin again, record by record
 each with -h for its flags`
 
 func main() {
@@ -32,6 +34,8 @@ func main() {
 		os.Exit(mainAgent(args))
 	case "run", "paths":
 		os.Exit(mainLocal(role, args))
+	case "records":
+		os.Exit(records(os.Stdin, os.Stdout))
 	}
 	os.Exit(misused())
 }
@@ -56,10 +60,11 @@ func mainAgent(args []string) int {
 func mainLocal(role string, args []string) int {
 	flags := flag.NewFlagSet(role, flag.ExitOnError)
 	verbose := flags.Bool("v", false, "show every log record, not only those from level 4 up")
-	var cwd string
+	var cwd, record string
 	var fds []uint32
 	config := &Config{EnvKeep: []string{}, EnvRemove: []string{}}
 	if role == "run" {
+		flags.StringVar(&record, "record", "", "record the session in this `file`")
 		flags.StringVar(&cwd, "cwd", "", "the command's `directory`")
 		flags.Func("fd", "pass this process's descriptor `N`; repeat for more", func(text string) error {
 			n, err := strconv.ParseUint(text, 10, 8)
@@ -90,10 +95,10 @@ func mainLocal(role string, args []string) int {
 	}
 	x := &Exec{Path: rest[0], Argv: rest, Cwd: cwd, Fds: fds}
 	if len(config.EnvKeep)+len(config.EnvRemove) == 0 {
-		return run(agent, nil, x, logLevel)
+		return run(agent, nil, x, record, logLevel)
 	}
 	x.Env = os.Environ()
-	return run(agent, config, x, logLevel)
+	return run(agent, config, x, record, logLevel)
 }
 
 // list adds a flag that can be repeated.

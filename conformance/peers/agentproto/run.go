@@ -56,10 +56,21 @@ func (l *link) close() error {
 }
 
 // run runs a command on an agent and gives what to exit with.
-func run(agent []string, config *Config, x *Exec, logLevel int) int {
+func run(agent []string, config *Config, x *Exec, record string, logLevel int) int {
+	var rec *recorder
+	if record != "" {
+		var err error
+		if rec, err = newRecorder(record); err != nil {
+			return complain(lostStatus, "%v", err)
+		}
+	}
 	l, err := startAgent(agent)
 	if err != nil {
 		return complain(lostStatus, "the agent cannot be started: %v", err)
+	}
+	rec.start(x)
+	if rec != nil {
+		l.tap = rec.frame
 	}
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, forwarded...)
@@ -97,8 +108,10 @@ func run(agent []string, config *Config, x *Exec, logLevel int) int {
 	signal.Stop(signals)
 	agentErr := l.close()
 	if err != nil {
+		rec.end(-1)
 		return complain(lostStatus, "no exit from the agent: %v (it ended with: %v)", err, agentErr)
 	}
+	rec.end(exit.Code)
 	if exit.Error != "" {
 		complain(0, "%s", exit.Error)
 	}

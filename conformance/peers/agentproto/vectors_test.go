@@ -83,6 +83,22 @@ func TestFramesReadAndWrittenAgainAreCanonical(t *testing.T) {
 	}
 }
 
+func TestRecordingsReadAndWrittenAgainAreTheSame(t *testing.T) {
+	type vector struct {
+		Name      string
+		Hex       wireBytes
+		Error     string
+		Roundtrip bool
+	}
+	for _, c := range load[vector](t, "recordings.json") {
+		var out bytes.Buffer
+		status := records(bytes.NewReader(c.Hex), &out)
+		if sound := c.Error == "" && c.Roundtrip; sound != (status == 0) {
+			t.Errorf("%s: status %d", c.Name, status)
+		}
+	}
+}
+
 func TestAnEndWithinAFrameIsNoEnd(t *testing.T) {
 	for text, want := range map[string]error{"": io.EOF, "\xa1\x61t": io.ErrUnexpectedEOF} {
 		if _, err := NewConn(strings.NewReader(text), nil).Recv(); err != want {

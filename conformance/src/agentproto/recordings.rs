@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use trunkline_core::agentproto::{Acceptance, Item, Record, Violation};
+use trunkline_core::agentproto::{
+    Acceptance, Item, Record, RecordType, Recorder, Redaction, Violation, encode,
+};
 
 use super::decode::{Decoded, everything, from_value, is_value, told, told_early};
 use crate::case::{self, Check, ensure};
@@ -26,8 +28,8 @@ pub fn run(case: &Value) -> Verdict {
     case::verdict(check(case))
 }
 
-fn check(case: &Value) -> Check {
-    let case: RecordingCase = case::read(case)?;
+fn check(value: &Value) -> Check {
+    let case: RecordingCase = case::read(value)?;
     let bytes = &case.hex.0;
     ensure(case.len.is_none_or(|len| len == bytes.len()), || {
         format!("`hex` is {} bytes long, `len` says {}", bytes.len(), case.len.unwrap_or_default())
@@ -46,6 +48,7 @@ fn check(case: &Value) -> Check {
     if case.error.is_none() && case.roundtrip != Some(false) {
         is_written_again(&case)?;
     }
+    recorded(value)?;
     Ok(())
 }
 
@@ -85,4 +88,57 @@ fn is_written_again(case: &RecordingCase) -> Check {
     ensure(strict.error.is_none() && strict.items.len() == case.decoded.len(), || {
         format!("Canonical acceptance: expected the same records, seen {}", told(&strict))
     })
+}
+
+/// What the recorder writes for what the records of a case say: their bytes, where they are what a
+/// recorder can write (`None` otherwise).
+///
+/// # Errors
+///
+/// [`Verdict::Fail`] when it writes other bytes than the case's.
+pub fn recorded(case: &Value) -> Check<Option<Vec<u8>>> {
+    let case: RecordingCase = case::read(case)?;
+    if case.error.is_some() || case.roundtrip == Some(false) {
+        return Ok(None);
+    }
+    let mut recorder = Recorder::new(Redaction::default());
+    let mut written = Vec::new();
+    for value in &case.decoded {
+        let Some(record) = again(&mut recorder, from_value(&value.0)?)? else { return Ok(None) };
+        written.extend(record);
+    }
+    match diff::bytes(&case.hex.0, &written) {
+        Some(why) => Err(Verdict::Fail(format!("what the recorder writes differs at {why}"))),
+        None => Ok(Some(written)),
+    }
+}
+
+/// The record as the recorder writes it, if it can.
+fn again(recorder: &mut Recorder, record: Record) -> Check<Option<Vec<u8>>> {
+    let long = |why| Verdict::Fail(format!("a record cannot be written: {why}"));
+    let bytes = match record.kind {
+        RecordType::HEADER => record.header.map(|header| recorder.header(*header)),
+        RecordType::COMMAND_START => match record.command_start {
+            Some(start) => {
+                let (seq, bytes) = recorder.command_start(start.start_time, &start.exec);
+                ensure(seq == start.seq, || format!("command {} got the number {seq}", start.seq))?;
+                Some(bytes.map_err(long)?)
+            }
+            None => None,
+        },
+        RecordType::FRAME => match record.frame {
+            Some(body) => {
+                let frame = encode(&body.frame).map_err(long)?;
+                Some(recorder.frame(body.time, body.direction, body.seq, frame))
+            }
+            None => None,
+        },
+        RecordType::COMMAND_END => record.command_end.map(|end| {
+            let code = Some(end.exit_code).filter(|code| *code != -1);
+            recorder.command_end(end.end_time, end.seq, code)
+        }),
+        RecordType::FOOTER => record.footer.map(|footer| recorder.footer(footer.end_time)),
+        _ => None,
+    };
+    Ok(bytes.map(|bytes| bytes.slices().concat()))
 }
