@@ -26,6 +26,7 @@ pub mod path;
 #[cfg(unix)]
 pub mod process;
 mod signals;
+mod workers;
 // The one place for unsafe code: a child must be prepared between fork and exec.
 #[cfg(unix)]
 #[allow(unsafe_code)]
@@ -33,6 +34,7 @@ mod sys;
 
 pub use errno::{errno_text, error_text};
 pub use signals::{signal_name, signal_number};
+pub use workers::Workers;
 
 /// Whether this process ignores a signal: asked early, what it was started to ignore (`nohup`).
 ///
