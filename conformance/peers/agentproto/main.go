@@ -5,6 +5,7 @@
 //	agentproto run [-v] [-record FILE] [-cwd DIR] [-fd N]... [-env-keep P]... [-env-remove P]... AGENT... -- COMMAND...
 //	agentproto paths [-v] AGENT... -- [DIR...]
 //	agentproto records
+//	agentproto files [-v] AGENT... --
 package main
 
 import (
@@ -22,6 +23,7 @@ const usage = `usage:
   agentproto run [flags] AGENT... -- COMMAND...    run a command on an agent started by AGENT...
   agentproto paths [flags] AGENT... -- [DIR...]    list an agent's programs: path, mode, size, mtime
   agentproto records                               write the recording on stdin again, record by record
+  agentproto files [flags] AGENT... --             make file requests: JSON, one a line, on stdin
 each with -h for its flags`
 
 func main() {
@@ -32,7 +34,7 @@ func main() {
 	switch role {
 	case "agent":
 		os.Exit(mainAgent(args))
-	case "run", "paths":
+	case "run", "paths", "files":
 		os.Exit(mainLocal(role, args))
 	case "records":
 		os.Exit(records(os.Stdin, os.Stdout))
@@ -87,8 +89,11 @@ func mainLocal(role string, args []string) int {
 	if *verbose {
 		logLevel = -8
 	}
-	if role == "paths" {
+	switch role {
+	case "paths":
 		return paths(agent, rest, logLevel)
+	case "files":
+		return files(agent, os.Stdin, os.Stdout, logLevel)
 	}
 	if len(rest) == 0 {
 		return misused()
