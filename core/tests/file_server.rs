@@ -283,6 +283,50 @@ fn one_handle_has_half_of_the_workers_and_paths_leave_a_quarter() {
 }
 
 #[test]
+fn no_number_of_stuck_requests_stops_the_others() {
+    let mut server = server(4);
+    let (slow, other) = (open(&mut server, 1), open(&mut server, 2));
+    let mut stuck = Vec::new();
+    for id in 0..40 {
+        let request = match id % 4 {
+            0 => on_handle(id, FileOp::READ_AT, slow),
+            1 => on_handle(id, FileOp::WRITE_AT, slow),
+            2 => on_path(id, FileOp::READ_DIR, "/slow"),
+            _ => on_path(id, FileOp::STAT, "/slow"),
+        };
+        server.request(request);
+    }
+    loop {
+        let started = jobs(&mut server);
+        if started.is_empty() {
+            break;
+        }
+        assert!(started.len() <= 4);
+        started.iter().for_each(|job| server.set_aside(job.id));
+        started.iter().for_each(|job| server.set_aside(job.id));
+        stuck.extend(started);
+    }
+    // Everything on paths, and the first of the handle.
+    assert_eq!(stuck.len(), 21);
+    for id in 100..104 {
+        server.request(on_path(id, FileOp::STAT, "/"));
+        server.request(on_handle(id + 100, FileOp::READ_AT, other));
+    }
+    let fresh = jobs(&mut server);
+    assert_eq!(fresh.len(), 4, "as many as ever run at once");
+    // What was stuck comes back to life, and all is counted as before.
+    stuck.iter().chain(&fresh).for_each(|job| succeed(&mut server, job, None));
+    let mut done = stuck.len() + fresh.len();
+    while let Some(job) = server.poll_job() {
+        succeed(&mut server, &job, None);
+        done += 1;
+    }
+    assert_eq!((done, answers(&mut server).len()), (48, 48));
+    (0..9).for_each(|id| server.request(on_path(id, FileOp::STAT, "/")));
+    assert_eq!(starts(&mut server), [0, 1, 2], "three quarters of four");
+}
+
+#[test]
 fn handles_take_turns() {
     let mut server = server(1);
     let (one, two) = (open(&mut server, 1), open(&mut server, 2));

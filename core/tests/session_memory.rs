@@ -9,10 +9,10 @@ use std::cell::Cell;
 use bytes::Bytes;
 use common::*;
 use trunkline_core::agentproto::{
-    Agent, AgentEvent, Config, ExecRequest, FileOp, FileRequest, FileResponse, Frame, Item, Local,
-    LocalEvent, LogRecord, Read,
+    Agent, AgentEvent, Config, ExecRequest, FileOp, FileRequest, FileResponse, FileServer, Frame,
+    Item, Local, LocalEvent, LogRecord, Read,
 };
-use trunkline_core::{CloseReason, Machine};
+use trunkline_core::{CloseReason, Limits, Machine};
 
 thread_local! {
     static USED: Cell<isize> = const { Cell::new(0) };
@@ -298,36 +298,43 @@ fn one_command_of_the_largest_size() {
 }
 
 #[test]
-fn reads_of_a_mebibyte_each_are_held_back_by_what_their_answers_may_take() {
+fn a_flood_of_large_reads_takes_what_may_wait_and_what_is_performed_at_once() {
+    const JOBS: usize = 8;
     let mut agent = Agent::new(Config::default());
-    let read = |id| FileRequest {
-        id,
-        op: FileOp::READ_AT,
-        handle: 1,
-        size: 1 << 40,
-        ..Default::default()
-    };
-    let flood: Vec<_> = (1..=1_000).map(|id| Frame::file_request(read(id))).collect();
-    let requests = wire(&flood);
-    // What may wait, as answers and as the room for them, and the one that went beyond it.
-    within(10 * MIB, || {
-        feed_chunks(&mut agent, &requests);
-        let mut asked = 0;
-        while let Some(AgentEvent::FileRequest(request)) = agent.poll_event() {
-            asked += 1;
-            let data = vec![7; MIB].into();
-            agent.respond(FileResponse { id: request.id, data, ..Default::default() });
-        }
-        assert_eq!(asked, 8);
-        assert!(!agent.wants_input() && !agent.takes_answers());
-    });
+    let mut server = FileServer::<()>::new(&Limits::default(), JOBS);
+    server.request(FileRequest { op: FileOp::OPEN, ..Default::default() });
+    let open = server.poll_job().unwrap();
+    server.done(open.id, FileResponse::default(), Some(()));
+    let handle = server.poll_response().unwrap().handle;
+    let read = FileRequest { op: FileOp::READ_AT, handle, size: 1 << 40, ..Default::default() };
+    let ask = |id| Frame::file_request(FileRequest { id, ..read.clone() });
+    let requests = wire(&(1..=1_000).map(ask).collect::<Vec<_>>());
     let mut answered = 0;
-    within(10 * MIB, || {
-        while let Some(answer) = agent.poll_transmit(START) {
-            answered += usize::from(answer.len() > MIB);
+    within((8 + JOBS + 1) * MIB, || {
+        feed_chunks(&mut agent, &requests);
+        loop {
             while let Some(AgentEvent::FileRequest(request)) = agent.poll_event() {
+                server.request(request);
+            }
+            let mut jobs = Vec::new();
+            while agent.takes_answers()
+                && let Some(job) = server.poll_job()
+            {
+                jobs.push(job);
+            }
+            let progress = !jobs.is_empty();
+            for job in jobs {
+                assert_eq!(job.request.size, 1 << 20);
                 let data = vec![7; MIB].into();
-                agent.respond(FileResponse { id: request.id, data, ..Default::default() });
+                server.done(job.id, FileResponse { data, ..Default::default() }, None);
+            }
+            while let Some(response) = server.poll_response() {
+                agent.respond(response);
+            }
+            // Nobody takes an answer as long as more can be made.
+            if !progress {
+                let Some(answer) = agent.poll_transmit(START) else { break };
+                answered += usize::from(answer.len() > MIB);
             }
         }
     });

@@ -190,24 +190,6 @@ fn an_answer_behind_the_end_is_harmless() {
 }
 
 #[test]
-fn a_read_counts_with_what_its_answer_may_take_until_it_is_answered() {
-    let read = |id, size| {
-        let (op, handle) = (FileOp::READ_AT, 1);
-        Frame::file_request(FileRequest { id, op, handle, size, ..FileRequest::default() })
-    };
-    for (size, most) in [(i64::MAX, 8), (1 << 20, 8), (512 << 10, 16), (0, 128), (-5, 128)] {
-        let mut agent = Agent::new(Config::default());
-        feed(&mut agent, &(1..=200).map(|id| read(id, size)).collect::<Vec<_>>());
-        assert_eq!(events(&mut agent).len(), most, "reads of {size}");
-        assert!(!agent.wants_input());
-        // An answer that is short makes room for another request.
-        agent.respond(answer(1));
-        assert!(send_one(&mut agent).is_some());
-        assert_eq!(events(&mut agent).len(), 1);
-    }
-}
-
-#[test]
 fn a_host_that_answers_no_more_does_not_keep_a_session_whose_input_has_ended() {
     let mut agent = serving(Config::default(), &[1, 2, 3]);
     assert_eq!(agent.poll_timeout(), None);
@@ -229,4 +211,29 @@ fn the_original_waits_for_ever() {
     let mut agent = serving(Config::reference(), &[1]);
     agent.handle_eof(at(0));
     assert_eq!((agent.poll_timeout(), agent.closed()), (None, None));
+}
+
+#[test]
+fn what_requests_brought_and_what_answers_take_count_together() {
+    let mut agent = Agent::new(Config::default());
+    let write = |id| {
+        let (op, data) = (FileOp::WRITE_AT, vec![7; 1 << 20].into());
+        Frame::file_request(FileRequest { id, op, data, ..FileRequest::default() })
+    };
+    feed(&mut agent, &[1, 2, 3, 4].map(write));
+    assert_eq!(events(&mut agent).len(), 4);
+    let reads: Vec<_> = (5..=8)
+        .map(|id| Frame::file_request(FileRequest { id, ..request(FileOp::READ_AT) }))
+        .collect();
+    feed(&mut agent, &reads);
+    assert_eq!(events(&mut agent).len(), 4);
+    assert!(agent.wants_input() && agent.takes_answers());
+    for id in 5..=8 {
+        agent.respond(FileResponse { data: vec![0; 1 << 20].into(), ..answer(id) });
+    }
+    assert!(!agent.wants_input(), "4 MiB of writes and 4 MiB of answers");
+    assert!(agent.takes_answers());
+    assert!(send_one(&mut agent).is_some());
+    agent.respond(answer(1));
+    assert!(agent.wants_input());
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Agent, AgentEvent, HangUp, State, Step};
 use crate::agentproto::config::{LogArguments, LostInput, SignalNumbers};
-use crate::agentproto::fileop::{FileOp, FileRequest, FileResponse};
+use crate::agentproto::fileop::FileResponse;
 use crate::agentproto::frame::{ExecRequest, Frame, FrameType, LogRecord};
 use crate::agentproto::link::Next;
 use crate::agentproto::local::descriptors_fit;
@@ -169,23 +169,13 @@ impl Agent {
                 {
                     return self.refuse_old_client(request.id);
                 }
-                let cost = self.link.decoder.cost().saturating_add(self.answer_size(&request));
-                self.unanswered.charge(request.id, cost);
+                self.unanswered.charge(request.id, self.link.decoder.cost());
                 self.link.hand_over(AgentEvent::FileRequest(*request));
             }
             Frame { kind: FrameType::EXIT, code, error: text, .. } => {
                 self.files_over(CloseReason::Peer { code, text });
             }
             _ => self.link.stats.frames_dropped += 1,
-        }
-    }
-
-    /// What the answer to a request will take, as far as the request tells.
-    fn answer_size(&self, request: &FileRequest) -> usize {
-        if request.op == FileOp::READ_AT {
-            usize::try_from(request.size).unwrap_or(0).min(self.link.config.limits.read_size)
-        } else {
-            0
         }
     }
 

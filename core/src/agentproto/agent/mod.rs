@@ -5,7 +5,7 @@ mod frames;
 mod unanswered;
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
@@ -14,11 +14,11 @@ use crate::agentproto::config::{Config, LostInput};
 use crate::agentproto::encode::encode;
 use crate::agentproto::fileop::{FileRequest, FileResponse};
 use crate::agentproto::frame::{
-    AgentConfig, ExecRequest, Frame, LogRecord, PathEntry, PathInfo, PathQuery,
+    AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathInfo, PathQuery,
 };
 use crate::agentproto::inbox::Read;
 use crate::agentproto::link::{Link, Stats};
-use crate::agentproto::log::Level;
+use crate::agentproto::log::{Level, cut};
 use crate::agentproto::outbox::Write;
 use crate::{CloseReason, Instant, Machine, Segment};
 use unanswered::Unanswered;
@@ -251,6 +251,21 @@ impl Agent {
         self.close(CloseReason::Local);
     }
 
+    /// Refuses a PATH query, with this text.
+    pub fn paths_refused(&mut self, text: &str) {
+        if self.state != State::Listing {
+            return;
+        }
+        self.log(LogRecord::new(Level::ERROR, "path enumeration refused").with("error", text));
+        let mut text = String::from(text);
+        cut(&mut text, self.link.config.limits.exit_text);
+        let frame = Frame { error: text, ..Frame::of(FrameType::ERROR) };
+        // Without a list it encodes.
+        let _ = self.link.outbox.control(&frame);
+        self.status = 127;
+        self.close(CloseReason::Local);
+    }
+
     /// Answers a file request; behind the end of the session nothing leaves any more.
     pub fn respond(&mut self, response: FileResponse) {
         const EOVERFLOW: u32 = 75;
@@ -285,8 +300,12 @@ impl Agent {
         }
     }
 
-    /// Whether what waits to be sent leaves room for answers: a host that performs no more requests
-    /// until it does holds no more than the answers of those that it performs at once.
+    /// Whether what waits to be sent leaves room for answers. A host begins no request while it does
+    /// not: then the answers that exist are those that wait, 8 MiB by default, and those of the few
+    /// requests that are being performed.
+    ///
+    /// Requests are taken in all the same, up to the limits of section 15: what their answers may take
+    /// is not counted, or a few reads of a file that hangs would stop all others.
     #[must_use]
     pub fn takes_answers(&self) -> bool {
         self.link.outbox.control_bytes() < self.link.config.limits.session_queue.max(1)

@@ -32,8 +32,8 @@ pub struct Job<H> {
 ///   requests once its Close has arrived, even if closing fails. Requests on paths, and those on
 ///   other handles, wait for none of that.
 /// - **Fairness.** Handles and paths take turns. One handle has at most half of the jobs that run at
-///   once, listings of directories a quarter, all other requests on paths three quarters: what is
-///   stuck there leaves the rest to others.
+///   once, listings of directories a quarter, all other requests on paths three quarters. What takes
+///   long is [set aside](Self::set_aside), so that no number of stuck requests stops the others.
 /// - **Bounds.** As many requests wait as were put in: [`Agent`](crate::agentproto::Agent) bounds
 ///   them. Handles are bounded by [`Limits::handles`], reads by [`Limits::read_size`].
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub struct FileServer<H> {
     /// Lanes whose first request may start, in order of turn.
     round: VecDeque<Turn>,
     running: BTreeMap<u64, Running>,
+    /// How many of those that run were set aside.
+    aside: usize,
     /// Opens that run, each of which may become a handle.
     opening: usize,
     /// Handles whose Close has arrived, but has not begun.
@@ -98,6 +100,8 @@ struct Running {
     request: u32,
     /// Where it counts; a Close has left its lane, which is gone.
     turn: Option<Turn>,
+    /// It takes long, and counts no more among those that run at once.
+    aside: bool,
     /// The path that it opens.
     opens: Option<String>,
 }
@@ -113,6 +117,7 @@ impl<H: Clone> FileServer<H> {
             lists: Lane::default(),
             round: VecDeque::new(),
             running: BTreeMap::new(),
+            aside: 0,
             opening: 0,
             closing: 0,
             last_job: 0,
@@ -175,7 +180,7 @@ impl<H: Clone> FileServer<H> {
     /// The next job that may run now. Ask until there is none, after every
     /// [`request`](Self::request), [`done`](Self::done) and [`close_all`](Self::close_all).
     pub fn poll_job(&mut self) -> Option<Job<H>> {
-        if self.running.len() >= self.jobs {
+        if self.running.len().saturating_sub(self.aside) >= self.jobs {
             return None;
         }
         if let Some(file) = self.orphans.pop() {
@@ -205,7 +210,7 @@ impl<H: Clone> FileServer<H> {
             }
             self.opening += usize::from(opens.is_some());
             let handle = self.begin(turn, refusal::is_shared(request.op));
-            let running = Running { request: request.id, turn: Some(turn), opens };
+            let running = Running { request: request.id, turn: Some(turn), aside: false, opens };
             return Some(self.job(request, handle, running));
         }
         None
@@ -226,7 +231,7 @@ impl<H: Clone> FileServer<H> {
 
     fn close(&mut self, request: FileRequest, file: H) -> Job<H> {
         let request = FileRequest { op: FileOp::CLOSE, ..request };
-        let running = Running { request: request.id, turn: None, opens: None };
+        let running = Running { request: request.id, turn: None, aside: false, opens: None };
         self.job(request, Some(file), running)
     }
 
@@ -240,14 +245,11 @@ impl<H: Clone> FileServer<H> {
     ///
     /// A second outcome of one job is dropped, and so is a file that nobody asked to open.
     pub fn done(&mut self, job: u64, mut response: FileResponse, opened: Option<H>) {
-        let Some(Running { request, turn, opens }) = self.running.remove(&job) else { return };
-        if let Some(lane) = turn.and_then(|turn| self.lane(turn)) {
-            lane.running = lane.running.saturating_sub(1);
-            lane.alone = false;
-        }
-        if let Some(turn) = turn {
-            self.make_ready(turn);
-        }
+        let Some(Running { request, turn, aside, opens }) = self.running.remove(&job) else {
+            return;
+        };
+        self.aside = self.aside.saturating_sub(usize::from(aside));
+        self.leave(turn);
         response.id = request;
         response.handle = 0;
         self.opening = self.opening.saturating_sub(usize::from(opens.is_some()));
@@ -259,6 +261,30 @@ impl<H: Clone> FileServer<H> {
             }
         }
         self.answer(response);
+    }
+
+    /// Lets another job run in the place of one that takes long: it may never end. Requests on the
+    /// same handle go on waiting for it, as their order asks.
+    pub fn set_aside(&mut self, job: u64) {
+        let Some(running) = self.running.get_mut(&job).filter(|running| !running.aside) else {
+            return;
+        };
+        running.aside = true;
+        self.aside += 1;
+        if matches!(running.turn, Some(Turn::Paths | Turn::Lists)) {
+            let turn = running.turn.take();
+            self.leave(turn);
+        }
+    }
+
+    /// What ran in a lane runs there no more.
+    fn leave(&mut self, turn: Option<Turn>) {
+        let Some(turn) = turn else { return };
+        if let Some(lane) = self.lane(turn) {
+            lane.running = lane.running.saturating_sub(1);
+            lane.alone = false;
+        }
+        self.make_ready(turn);
     }
 
     /// Gives a file the next number that is free: from 1 up, never one again before all had their
