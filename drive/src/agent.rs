@@ -6,18 +6,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use trunkline_core::agentproto::{
-    Agent, AgentConfig, AgentEvent, Config, ExecRequest, FileRequest, FileResponse, LogRecord,
+    Agent, AgentConfig, AgentEvent, ExecRequest, FileRequest, FileResponse, Level, LogRecord,
     PathEntry, PathQuery,
 };
 use trunkline_core::{Direction, Instant, Machine};
 use trunkline_host::envfilter::{self, PatternLimits};
-use trunkline_host::process::{Child, Exit, Launch, Signaller, SpawnStage, User, spawn};
+use trunkline_host::files::FileSystem;
+use trunkline_host::process::{Child, Exit, Launch, Signaller, SpawnStage, spawn};
 
 use crate::buffers::Buffers;
 use crate::child_io::{ChildStream, streams};
 use crate::deadline::{Deadline, Due};
 use crate::driver::DRAIN;
 use crate::link::{Arrived, Link, ROUNDS, Wrote};
+use crate::serve_files::FileService;
+use crate::serve_options::ServeOptions;
 use crate::told::Told;
 use crate::via::watch;
 use crate::{Clock, Io, Readiness, Sleep};
@@ -27,24 +30,15 @@ const LOOK: Duration = Duration::from_secs(1);
 
 const SIGKILL: i32 = 9;
 
-/// ENOSYS, the number for an operation that is not served.
-const ENOSYS: u32 = 38;
-
-/// How an agent serves.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct ServeOptions {
-    /// Limits and deviations from the original.
-    pub config: Config,
-    /// Whom commands run as. By default the user of `sudo`, when the agent was started with it.
-    pub user: User,
-}
+/// What whoever asks for a command is told.
+const NO_COMMANDS: &str = "this agent serves files and runs no commands";
 
 /// Serves one session over one transport: a future that ends with what the process should exit
 /// with, 0 or 127.
 ///
-/// Commands run as children of this process, in a process group of their own. Dropping the future
-/// kills a command that still runs, its whole group.
+/// Commands run as children of this process, in a process group of their own; requests for files are
+/// performed by threads. Dropping the future kills a command that still runs, its whole group; file
+/// requests that are being performed are done, and files are closed.
 #[must_use = "nothing is served until the future is spawned or awaited"]
 pub struct Serve<I, R, S> {
     agent: Agent,
@@ -54,6 +48,7 @@ pub struct Serve<I, R, S> {
     options: ServeOptions,
     command: Option<Command<R>>,
     scan: Option<Told<Found>>,
+    files: Option<FileService<FileSystem>>,
     stop: Option<Pin<Box<dyn Future<Output = i32> + Send>>>,
     buffers: Buffers,
     drain_until: Option<Instant>,
@@ -78,6 +73,7 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
             options,
             command: None,
             scan: None,
+            files: None,
             stop: None,
             buffers: Buffers::default(),
             drain_until: None,
@@ -98,7 +94,7 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
             self.agent.hang_up(now, signal);
         }
         let mut moved = self.events();
-        moved |= self.host(cx);
+        moved |= self.host(cx, now);
         self.link.fill(&mut self.agent, now);
         let wrote = match self.link.write(cx) {
             Wrote::Nothing => false,
@@ -110,9 +106,10 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
         };
         moved |= wrote;
         let closed = self.agent.closed().is_some();
-        let mut due = self.agent.poll_timeout();
+        let slow = self.files.as_ref().and_then(FileService::timeout);
+        let mut due = self.agent.poll_timeout().into_iter().chain(slow).min();
         if closed {
-            if !wrote && self.link.is_drained() {
+            if !wrote && self.link.is_drained() && self.files_closed() {
                 return None;
             }
             due = Some(*self.drain_until.get_or_insert(now + DRAIN));
@@ -131,7 +128,12 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
         }
         match self.deadline.poll(cx, due, moved) {
             Due::Now if closed => return None,
-            Due::Now => crate::deadline::reached(&mut self.agent, now, due),
+            Due::Now => {
+                if let (Some(files), Some(due)) = (&mut self.files, due) {
+                    files.handle_timeout(now.max(due));
+                }
+                crate::deadline::reached(&mut self.agent, now, due);
+            }
             Due::LookAgain => {}
             Due::NotYet => return Some(moved),
         }
@@ -157,9 +159,14 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
             moved = true;
             match event {
                 AgentEvent::Exec(request, config) => self.exec(&request, config.as_ref()),
-                AgentEvent::PathQuery(query) => self.scan = Some(scan(query)),
-                AgentEvent::FileRequest(request) => self.agent.respond(not_served(&request)),
+                AgentEvent::PathQuery(query) => self.paths(query),
+                AgentEvent::FileRequest(request) => self.file_request(request),
                 AgentEvent::Signal(signal) => self.signal(signal),
+                AgentEvent::Closed(_) => {
+                    if let Some(files) = &mut self.files {
+                        files.close_all();
+                    }
+                }
                 // Streams are looked at in every round.
                 _ => {}
             }
@@ -168,6 +175,9 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
     }
 
     fn exec(&mut self, request: &ExecRequest, config: Option<&AgentConfig>) {
+        if !self.options.runs_commands() {
+            return self.agent.build_failed(NO_COMMANDS);
+        }
         match self.start(request, config) {
             Ok(command) => {
                 self.agent.started(command.child.pid);
@@ -176,6 +186,39 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
             Err((SpawnStage::Build, text)) => self.agent.build_failed(&text),
             Err((_, text)) => self.agent.start_failed(&text),
         }
+    }
+
+    fn paths(&mut self, query: PathQuery) {
+        if self.options.runs_commands() {
+            self.scan = Some(scan(query));
+        } else {
+            self.agent.paths_refused(NO_COMMANDS);
+        }
+    }
+
+    fn file_request(&mut self, request: FileRequest) {
+        if self.files.is_none() {
+            match self.options.files() {
+                Ok(system) => {
+                    let workers = self.options.file_workers;
+                    let limits = &self.options.config.limits;
+                    self.files = Some(FileService::new(system, limits, workers));
+                }
+                Err((errno, message)) => {
+                    let id = request.id;
+                    let response = FileResponse { id, errno, message, ..FileResponse::default() };
+                    return self.agent.respond(response);
+                }
+            }
+        }
+        if let Some(files) = &mut self.files {
+            files.request(request);
+        }
+    }
+
+    /// Whether nothing is left to do with files.
+    fn files_closed(&self) -> bool {
+        self.files.as_ref().is_none_or(FileService::is_idle)
     }
 
     fn start(
@@ -214,18 +257,20 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
     }
 
     /// Moves the command's streams, and takes in its end and what a scan found.
-    fn host(&mut self, cx: &mut Context<'_>) -> bool {
+    fn host(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut moved = false;
         if let Some(Poll::Ready((entries, skipped))) = self.scan.as_ref().map(|scan| scan.poll(cx))
         {
             self.scan = None;
             if skipped > 0 {
-                let record =
-                    LogRecord::new(trunkline_core::agentproto::Level::WARN, "names left out");
+                let record = LogRecord::new(Level::WARN, "names left out");
                 self.agent.log(record.with("count", skipped));
             }
             self.agent.paths(entries);
             moved = true;
+        }
+        if let Some(files) = &mut self.files {
+            moved |= files.step(cx, now, &mut self.agent);
         }
         let Some(command) = &mut self.command else { return moved };
         for stream in &mut command.streams {
@@ -285,15 +330,6 @@ impl<R> Drop for Command<R> {
 impl<I, R, S> std::fmt::Debug for Serve<I, R, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Serve").field("agent", &self.agent).finish_non_exhaustive()
-    }
-}
-
-fn not_served(request: &FileRequest) -> FileResponse {
-    FileResponse {
-        id: request.id,
-        errno: ENOSYS,
-        message: "this agent serves no files".to_string(),
-        ..FileResponse::default()
     }
 }
 

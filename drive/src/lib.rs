@@ -43,6 +43,10 @@ mod child_io;
 #[cfg(all(unix, feature = "host"))]
 mod connect;
 #[cfg(all(unix, feature = "host"))]
+mod serve_files;
+#[cfg(all(unix, feature = "host"))]
+mod serve_options;
+#[cfg(all(unix, feature = "host"))]
 mod told;
 #[cfg(all(unix, feature = "host"))]
 mod via;
@@ -66,8 +70,12 @@ pub use session::{ExecOptions, Session, StreamReader, StreamWriter, exec, paths}
 pub use fd::{FdIo, Readiness};
 
 #[cfg(all(unix, feature = "host"))]
-pub use agent::{Serve, ServeOptions};
+pub use agent::Serve;
 #[cfg(all(unix, feature = "host"))]
 pub use connect::Agent;
+#[cfg(all(unix, feature = "host"))]
+pub use serve_options::{Commands, ServeOptions};
+#[cfg(all(unix, feature = "host"))]
+pub use trunkline_host::files::{BadNames, FilePolicy};
 #[cfg(all(unix, feature = "host"))]
 pub use via::{Launched, Pipes, launch, shell};
