@@ -129,6 +129,10 @@ pub(crate) struct Paths {
 ///
 /// Serves one session and exits: with 0, or with 127 when nothing could be made of its first frame.
 /// Started as root by sudo, it runs the command as the user who called sudo.
+///
+/// Files are served as the user it runs as, whatever that user may do; devices and FIFOs only with
+/// --allow-devices. With --root nothing outside of DIR can be reached, and set-id bits, changes of
+/// owner, hard links, other mounts and commands are refused too, unless allowed.
 #[derive(Debug, clap::Args)]
 #[cfg(unix)]
 pub(crate) struct Agent {
@@ -142,6 +146,48 @@ pub(crate) struct Agent {
     /// Leave the command's arguments out of log records.
     #[arg(long)]
     pub(crate) redact: bool,
+    /// Which files are served.
+    #[command(flatten)]
+    pub(crate) served: Served,
+}
+
+/// What an agent's file service may do.
+#[derive(Debug, clap::Args)]
+#[cfg(unix)]
+#[command(next_help_heading = "Files")]
+pub(crate) struct Served {
+    /// Serve the directory DIR as /, and nothing else.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Refuse every change of a file.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Refuse to make a file larger than N bytes; K, M, G and T stand for powers of 1024.
+    #[arg(long, value_name = "N", value_parser = crate::fs::sizes::parse)]
+    pub(crate) max_file_size: Option<i64>,
+    /// Let devices, FIFOs and sockets be opened; refused otherwise, with --root and without.
+    #[arg(long)]
+    pub(crate) allow_devices: bool,
+    /// With --root: let set-id bits and owners be set. Allowed anyway without.
+    #[arg(long)]
+    pub(crate) allow_set_id: bool,
+    /// With --root: let hard links be made. Allowed anyway without.
+    #[arg(long)]
+    pub(crate) allow_hard_links: bool,
+    /// With --root: let paths lead into other mounts below DIR. Allowed anyway without.
+    #[arg(long)]
+    pub(crate) allow_mounts: bool,
+    /// With --root: run commands and list programs, neither of which is confined to DIR. Allowed
+    /// anyway without.
+    #[arg(long)]
+    pub(crate) allow_exec: bool,
+    /// Leave names that are not UTF-8 out of listings, where the whole listing fails otherwise.
+    #[arg(long)]
+    pub(crate) skip_bad_names: bool,
+    /// Serve no files at all.
+    #[arg(long, conflicts_with_all = ["root", "read_only", "max_file_size", "allow_devices",
+        "allow_set_id", "allow_hard_links", "allow_mounts", "allow_exec", "skip_bad_names"])]
+    pub(crate) no_files: bool,
 }
 
 /// A wire that can be decoded.

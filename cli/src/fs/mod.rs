@@ -25,7 +25,7 @@ mod remove;
 mod rename;
 mod resolve;
 mod session;
-mod sizes;
+pub(crate) mod sizes;
 mod space;
 mod stat;
 mod target;
