@@ -42,7 +42,7 @@ pub use decoder::{Decoder, Item};
 pub use encode::{EncodeError, data_segment, encode};
 pub use escape::{Escaped, escape};
 pub use fileop::{DirEntry, FileOp, FileRequest, FileResponse, Stat, Statfs};
-pub use files::{FileServer, Job, Piece, RangePlan, Stalled};
+pub use files::{AheadRead, FileServer, Job, Piece, RangePlan, ReadAhead, Stalled, WriteBehind};
 pub use frame::{
     AgentConfig, ExecRequest, Frame, FrameType, LogRecord, PathEntry, PathInfo, PathQuery,
 };

@@ -5,8 +5,12 @@
 //! any order of answers. For whoever serves them, [`FileServer`]: which request runs when.
 
 mod range;
+mod read_ahead;
 mod refusal;
 mod server;
+mod write_behind;
 
 pub use range::{Piece, RangePlan, Stalled};
+pub use read_ahead::{AheadRead, ReadAhead};
 pub use server::{FileServer, Job};
+pub use write_behind::WriteBehind;

@@ -151,6 +151,23 @@ impl RangePlan {
         }
     }
 
+    /// The size of pieces that were never asked for.
+    #[must_use]
+    pub const fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Changes the size of pieces that were never asked for; at least 1.
+    pub fn set_chunk(&mut self, chunk: usize) {
+        self.chunk = chunk.max(1);
+    }
+
+    /// Whether the next piece is one that an answer left out, or that was given back.
+    #[must_use]
+    pub fn has_left_over(&self) -> bool {
+        !self.again.is_empty()
+    }
+
     /// Pieces that are asked for and not answered.
     #[must_use]
     pub fn in_flight(&self) -> usize {
