@@ -95,24 +95,28 @@ impl FileSystem {
     }
 }
 
-/// How many bytes an entry takes on the wire.
+/// How many bytes an entry takes on the wire: `docs/protocols/agentproto.md` section 5.
 fn wire_length(stat: &Stat) -> usize {
-    // {st: {n s m ..}}: two maps, and the keys and heads of what is always sent.
-    let fixed = 5 + 2 + 2 + 2;
-    let name = head(stat.name.len() as u64) + stat.name.len();
-    let always = signed(stat.size) + head(stat.mode.into());
-    let times = [stat.mtime, stat.atime, stat.ctime].map(|time| 3 + signed(time));
+    // Two maps and the key between them, then the three fields that are always there.
+    let always = 5
+        + (2 + head(stat.name.len() as u64) + stat.name.len())
+        + (2 + signed(stat.size))
+        + (2 + head(stat.mode.into()));
+    let times = [(2, stat.mtime), (3, stat.atime), (3, stat.ctime)];
     let numbers = [
-        stat.blocks,
-        stat.block_size.into(),
-        stat.links.into(),
-        stat.rdev.into(),
-        stat.gid.into(),
-        stat.inode,
-        stat.uid.into(),
-    ]
-    .map(|number| 4 + head(number));
-    fixed + name + always + times.iter().sum::<usize>() + numbers.iter().sum::<usize>() + 3
+        (3, stat.blocks),
+        (3, stat.block_size.into()),
+        (3, stat.links.into()),
+        (3, stat.rdev.into()),
+        (4, stat.gid.into()),
+        (4, stat.inode),
+        (4, stat.uid.into()),
+    ];
+    // What is zero is left out.
+    let times = times.map(|(key, time)| if time == 0 { 0 } else { key + signed(time) });
+    let numbers = numbers.map(|(key, number)| if number == 0 { 0 } else { key + head(number) });
+    let is_dir = if stat.is_dir { 3 } else { 0 };
+    always + times.iter().sum::<usize>() + numbers.iter().sum::<usize>() + is_dir
 }
 
 /// The length of a CBOR head with this argument.
