@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/own_mounts.rs"]
+mod own_mounts;
 #[path = "../common/served.rs"]
 mod served;
 
