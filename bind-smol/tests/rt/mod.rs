@@ -13,8 +13,9 @@ use crate::cases::wire::Wire;
 
 pub(crate) use trunkline_smol::{
     Agent, AgentConfig, CloseReason, Config, Duplex, Exec, ExecOptions, ExecRequest, ExitStatus,
-    FileError, FileFault, FileOp, FileRequest, Files, Output, PathQuery, Reader, ServeOptions,
-    SessionError, Writer, exec_over, files_over, paths_over, serve,
+    FileError, FileFault, FileOp, FileRequest, Files, Output, PathQuery, Reader, Recording,
+    RecordingOptions, Redaction, ServeOptions, SessionError, Writer, exec_over, files_over,
+    paths_over, serve,
 };
 
 /// The example that serves as an agent's process.

@@ -17,6 +17,7 @@ mod logs;
 mod lost;
 mod many;
 mod paths;
+mod recording;
 mod rough;
 mod serving;
 mod signals;
