@@ -204,7 +204,7 @@ fn more_than_is_kept_at_once_is_recorded_whole() {
         let paper = Paper::new();
         let recording = paper.recording();
         let (mut exec, agent, _line) = start(sh("cat"), &recording);
-        let bytes = Pattern::new().head(5_000_000);
+        let bytes = Pattern::new().head(2_000_000);
         let mut stdin = exec.take_stdin().unwrap();
         let mut stdout = exec.take_stdout().unwrap();
         let written = bytes.clone();

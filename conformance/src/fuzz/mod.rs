@@ -15,6 +15,7 @@ mod frames;
 mod local;
 mod ops;
 mod pair;
+mod recording;
 mod schema;
 pub mod seeds;
 mod watch;

@@ -53,6 +53,8 @@ pub fn seeds(suite: &Suite) -> Vec<Seed> {
         }
     }
     seeds.extend(nearly_canonical_data());
+    let damaged: Vec<_> = seeds.iter().flat_map(damaged_recordings).collect();
+    seeds.extend(damaged);
     seeds.extend(written());
     seeds.retain(|seed| seed.input.len() <= LONGEST);
     seeds
@@ -99,6 +101,25 @@ fn nearly_canonical_data() -> impl Iterator<Item = Seed> {
             codec(false, &format!("data-{width}-{number}"), number, &bytes)
         })
     })
+}
+
+/// A recording that was cut, lost bytes in the middle, or goes on behind its end.
+fn damaged_recordings(seed: &Seed) -> Vec<Seed> {
+    if seed.target != "agentproto_record" || seed.input.len() < 100 {
+        return Vec::new();
+    }
+    let third = seed.input.len() / 3;
+    let (head, tail) = seed.input.split_at(third);
+    let damaged = |how: &str, input: Vec<u8>| Seed {
+        target: seed.target,
+        name: format!("{}-{how}", seed.name),
+        input,
+    };
+    vec![
+        damaged("cut", [head, tail.get(..third).unwrap_or_default()].concat()),
+        damaged("gap", [head, tail.get(7..).unwrap_or_default()].concat()),
+        damaged("twice", [&seed.input, seed.input.get(2..).unwrap_or_default()].concat()),
+    ]
 }
 
 /// Feeds bytes: the operation 0, a length, as many bytes.
