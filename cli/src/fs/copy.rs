@@ -4,13 +4,15 @@ use std::io;
 
 use trunkline_core::agentproto::{Stat, mode_bits};
 
+use trunkline_tokio::FileError;
+
 use super::facts::Kind;
 use super::handle::{Handle, PIECE, flags, pieces};
 use super::paths::{base, join, parent};
 use super::pipeline::pipeline;
 use super::resolve::resolve;
 use super::session::{errno, shown};
-use super::target::Targets;
+use super::target::{self, Targets};
 use super::work::{Step, work};
 use super::{Session, Stop};
 
@@ -33,8 +35,14 @@ pub(crate) struct Cp {
     #[arg(short = 'T', long)]
     no_target_directory: bool,
     /// What to copy, and behind it the new name or the directory to copy into.
-    #[arg(required = true, num_args = 2.., value_name = "FILE", value_parser = super::path())]
+    #[arg(required = true, value_name = "FILE", value_parser = super::path())]
     files: Vec<String>,
+}
+
+impl Cp {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        target::check(&self.files, self.no_target_directory)
+    }
 }
 
 enum Job {
@@ -184,7 +192,14 @@ async fn file(
         }
         _ => {}
     }
-    told(session, from, copy(args, session, from, to, stat, there).await)
+    let copied = copy(args, session, from, to, stat, there).await;
+    let from_source = matches!(&copied, Err(error) if path_of(error) == Some(from));
+    told(session, if from_source { from } else { to }, copied)
+}
+
+/// The path that a request failed for.
+fn path_of(error: &io::Error) -> Option<&str> {
+    FileError::of(error).map(|error| &*error.path)
 }
 
 fn same(one: &Stat, other: &Stat) -> bool {

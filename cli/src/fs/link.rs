@@ -4,7 +4,7 @@ use std::io;
 
 use super::paths::{base, join, parent};
 use super::session::errno;
-use super::target::Targets;
+use super::target::{self, Targets};
 use super::{Session, Stop};
 
 /// Make links: hard ones, or symbolic ones with -s.
@@ -29,8 +29,17 @@ pub(crate) struct Ln {
     files: Vec<String>,
 }
 
+impl Ln {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self.files.len() {
+            1 if !self.no_target_directory => Ok(()),
+            _ => target::check(&self.files, self.no_target_directory),
+        }
+    }
+}
+
 pub(crate) async fn run(mut args: Ln, session: &Session) -> Result<(), Stop> {
-    if args.files.len() == 1 && !args.no_target_directory {
+    if args.files.len() == 1 {
         args.files.push(".".to_string());
     }
     let files = std::mem::take(&mut args.files);

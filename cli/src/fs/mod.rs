@@ -37,9 +37,11 @@ mod work;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use tokio::time::timeout;
 use trunkline_tokio::Recording;
 
 use crate::args::Via;
@@ -68,6 +70,9 @@ pub(crate) struct Fs {
     #[command(subcommand)]
     pub(crate) command: FsCommand,
 }
+
+/// How long after a failure a signal counts as its cause.
+const SAME_SIGNAL: Duration = Duration::from_millis(20);
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 when all was done; 1 when something could not be done for some file; 2 for bad usage; \
@@ -117,6 +122,17 @@ impl FsCommand {
         }
     }
 
+    /// Refuses what no parser of single arguments could, before anything is started.
+    fn check(&self) -> Result<(), Failure> {
+        let checked = match self {
+            Self::Mv(args) => args.check(),
+            Self::Cp(args) => args.check(),
+            Self::Ln(args) => args.check(),
+            _ => Ok(()),
+        };
+        checked.map_err(|why| Failure::usage(format!("fs {}: {why}", self.name())))
+    }
+
     async fn run(self, session: &Session) -> Result<(), Stop> {
         match self {
             Self::Ls(args) => ls::run(args, session).await,
@@ -142,6 +158,7 @@ impl FsCommand {
 /// Does what was asked for over one session with an agent.
 pub(crate) async fn run(args: Fs) -> Outcome {
     let Fs { via, record, command } = args;
+    command.check()?;
     record.around(&via, async |recording| run_recorded(&via, command, recording).await).await
 }
 
@@ -149,16 +166,20 @@ async fn run_recorded(via: &Via, command: FsCommand, recording: Option<Recording
     let mut signals =
         Signals::new().map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
     let session = Session::open(via, recording, command.name())?;
+    // Dropping what is under way, and the session, ends what leads to the agent.
+    let interrupted = |signal: i32| Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(LOST)));
     let ended = tokio::select! {
+        biased;
+        signal = signals.ending() => return interrupted(signal),
         ended = command.run(&session) => ended,
-        signal = signals.ending() => {
-            // Dropping what was under way, and the session, has ended what led to the agent.
-            return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(LOST)));
-        }
     };
     match ended {
         Ok(()) | Err(Stop::Deaf) => Ok(session.code()),
-        Err(Stop::Failed(failure)) => Err(failure),
+        // A signal to the whole group reaches what leads to the agent too, and possibly first.
+        Err(Stop::Failed(failure)) => match timeout(SAME_SIGNAL, signals.ending()).await {
+            Ok(signal) => interrupted(signal),
+            Err(_) => Err(failure),
+        },
     }
 }
 

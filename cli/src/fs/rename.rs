@@ -1,7 +1,7 @@
 //! `trunkline fs mv`.
 
 use super::session::{errno, shown};
-use super::target::Targets;
+use super::target::{self, Targets};
 use super::{Session, Stop};
 
 /// The errno of a rename from one file system to another.
@@ -22,8 +22,14 @@ pub(crate) struct Mv {
     #[arg(short = 'T', long)]
     no_target_directory: bool,
     /// What to rename, and behind it the new name or the directory to move into.
-    #[arg(required = true, num_args = 2.., value_name = "FILE", value_parser = super::path())]
+    #[arg(required = true, value_name = "FILE", value_parser = super::path())]
     files: Vec<String>,
+}
+
+impl Mv {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        target::check(&self.files, self.no_target_directory)
+    }
 }
 
 pub(crate) async fn run(args: Mv, session: &Session) -> Result<(), Stop> {

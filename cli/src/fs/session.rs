@@ -59,7 +59,7 @@ impl Session {
         let session = error.get_ref().and_then(|source| source.downcast_ref::<SessionError>());
         // A request that nobody could send, such as one with a path of 16 MiB, ends nothing.
         if session.is_some_and(|session| !matches!(session, SessionError::Misuse(_))) {
-            return Err(self.lost(error).into());
+            return Err(self.lost(path, error).into());
         }
         self.complain(format_args!("{}: {}", shown(path), reason(error)));
         Ok(())
@@ -79,14 +79,10 @@ impl Session {
         self.failed.set(true);
     }
 
-    /// The session is over and the command was not.
-    pub(crate) fn lost(&self, error: &io::Error) -> Failure {
-        Failure::local(format!("fs {}: the agent was lost: {error}", self.command))
-    }
-
-    /// A command line that makes no sense.
-    pub(crate) fn usage(&self, what: impl fmt::Display) -> Failure {
-        Failure::usage(format!("fs {}: {what}", self.command))
+    /// The session is over, and the command was busy with this file.
+    fn lost(&self, path: &str, error: &io::Error) -> Failure {
+        let (command, path) = (self.command, shown(path));
+        Failure::local(format!("fs {command}: {path}: the agent was lost: {error}"))
     }
 
     /// What the command ends with when nothing stopped it.
@@ -111,7 +107,7 @@ fn reason(error: &io::Error) -> String {
     let ours = refused.os_error().map(|error| without_number(&error.to_string()));
     let words = words(refused);
     match ours {
-        Some(ours) if words.is_empty() || words.eq_ignore_ascii_case(&ours) => ours,
+        Some(ours) if words.is_empty() || ends_with(words, &ours) => ours,
         _ if words.is_empty() => "the agent gave no reason".to_string(),
         _ => escape(words).to_string(),
     }
@@ -123,6 +119,12 @@ fn words(refused: &FileError) -> &str {
     let begins = |(at, text): (usize, &str)| refused.message.get(at + text.len()..);
     let path = format!("{path}: ");
     refused.message.match_indices(&path).next().and_then(begins).unwrap_or(&refused.message)
+}
+
+/// Whether that is all the words say, possibly behind the part of the path that is concerned.
+fn ends_with(words: &str, ours: &str) -> bool {
+    let end = words.rsplit_once(": ").map_or(words, |(_, end)| end);
+    end.eq_ignore_ascii_case(ours)
 }
 
 fn without_number(text: &str) -> String {

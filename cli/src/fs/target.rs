@@ -6,14 +6,14 @@ use super::facts::Kind;
 use super::paths::{base, join};
 use super::session::{errno, shown};
 use super::{Session, Stop};
-use crate::report::Failure;
 
 /// Sources, each with the path it is to have.
 pub(crate) struct Targets(pub(crate) Vec<(String, String)>);
 
 impl Targets {
     /// Splits the operands; the last one is the target, and where it is a directory it takes all
-    /// under their own names. `plain` takes it for a name in any case.
+    /// under their own names. `plain` takes it for a name in any case; `follow` says whether a link
+    /// to a directory is one.
     pub(crate) async fn of(
         session: &Session,
         mut operands: Vec<String>,
@@ -21,12 +21,6 @@ impl Targets {
         follow: bool,
     ) -> Result<Self, Stop> {
         let target = operands.pop().unwrap_or_default();
-        if operands.is_empty() {
-            return Err(session.usage("expected a target behind what is to be put there").into());
-        }
-        if plain && operands.len() > 1 {
-            return Err(too_many(session, &target).into());
-        }
         let is_dir = !plain && is_dir(session, &target, follow).await?;
         if !is_dir && operands.len() > 1 {
             session.complain(format_args!("{}: Not a directory", shown(&target)));
@@ -40,8 +34,14 @@ impl Targets {
     }
 }
 
-fn too_many(session: &Session, target: &str) -> Failure {
-    session.usage(format_args!("only one operand can be put at {}", shown(target)))
+/// Whether there are as many operands as `mv`, `cp` and `ln` can make sense of.
+pub(crate) fn check(operands: &[String], plain: bool) -> Result<(), String> {
+    match operands.len() {
+        0 | 1 => Err("expected what is to be put somewhere, and behind it where".to_string()),
+        2 => Ok(()),
+        _ if plain => Err("only one operand can be put at a name".to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// Whether it is a directory; what is not there, or cannot be looked at, is none.

@@ -17,6 +17,7 @@ mod fs;
 mod fs_changes;
 mod fs_listing;
 mod fs_modes;
+mod fs_rough;
 mod hostile;
 mod interop;
 mod interop_hazards;
