@@ -193,13 +193,9 @@ async fn file(
         _ => {}
     }
     let copied = copy(args, session, from, to, stat, there).await;
-    let from_source = matches!(&copied, Err(error) if path_of(error) == Some(from));
-    told(session, if from_source { from } else { to }, copied)
-}
-
-/// The path that a request failed for.
-fn path_of(error: &io::Error) -> Option<&str> {
-    FileError::of(error).map(|error| &*error.path)
+    // What went wrong at the target, or at its temporary name, is told of the target.
+    let at_target = copied.as_ref().err().and_then(FileError::of).is_some_and(|e| e.path != from);
+    told(session, if at_target { to } else { from }, copied)
 }
 
 fn same(one: &Stat, other: &Stat) -> bool {
