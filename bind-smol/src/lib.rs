@@ -46,4 +46,7 @@ pub use agent::{Agent, serve, serve_stdio};
 #[cfg(unix)]
 pub use io::{FdIo, FdReady};
 #[cfg(all(unix, feature = "host"))]
-pub use trunkline_drive::{BadNames, Commands, FilePolicy, ServeOptions};
+pub use trunkline_drive::{
+    BadNames, Commands, FilePolicy, ServeOptions, TransferError, TransferEvent, TransferOptions,
+    TransferProgress, TransferSummary,
+};

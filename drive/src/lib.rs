@@ -49,6 +49,8 @@ mod serve_options;
 #[cfg(all(unix, feature = "host"))]
 mod told;
 #[cfg(all(unix, feature = "host"))]
+mod transfer;
+#[cfg(all(unix, feature = "host"))]
 mod via;
 #[cfg(not(all(unix, feature = "host")))]
 #[path = "no_via.rs"]
@@ -77,5 +79,9 @@ pub use connect::Agent;
 pub use serve_options::{Commands, ServeOptions};
 #[cfg(all(unix, feature = "host"))]
 pub use trunkline_host::files::{BadNames, FilePolicy};
+#[cfg(all(unix, feature = "host"))]
+pub use transfer::{
+    TransferError, TransferEvent, TransferOptions, TransferProgress, TransferSummary,
+};
 #[cfg(all(unix, feature = "host"))]
 pub use via::{Launched, Pipes, launch, shell};

@@ -1,0 +1,174 @@
+//! What a transfer is to do, and what it tells.
+
+use std::fmt;
+use std::io;
+
+use crate::{FileError, SessionError};
+
+/// How files are transferred by [`Files::get`](crate::Files::get) and
+/// [`Files::put`](crate::Files::put).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransferOptions {
+    /// Transfer a directory with everything below it. Without it a directory is an error.
+    pub recursive: bool,
+    /// Where the target is a directory that exists, transfer into it, under the name of the source.
+    /// Without it a file cannot take the place of a directory, and what a directory holds is
+    /// transferred into the one that exists.
+    pub into_dir: bool,
+    /// Give what was transferred the permission bits and the times of its source. Without it new
+    /// files get the permission bits of their source as far as the umask allows, and times of now.
+    /// Owners, and the set-id bits that would mean other owners, are never taken over.
+    pub preserve: bool,
+    /// Below a directory, transfer what a symbolic link leads to instead of the link. The path
+    /// given itself is always followed.
+    pub follow: bool,
+    /// Go on where a broken transfer stopped, and leave alone what has the size and the time of its
+    /// source already.
+    pub resume: bool,
+    /// Read both sides again in the end and compare them byte for byte; with `resume`, also all
+    /// that was there before, instead of its last MiB. Holes that were skipped are not compared.
+    pub verify: bool,
+    /// When getting, turn blocks of zeros into holes. (Putting always leaves holes out.)
+    pub sparse: bool,
+}
+
+/// What a transfer has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransferSummary {
+    /// Files that were transferred.
+    pub files: u64,
+    /// Directories that were made, or were there and were filled.
+    pub directories: u64,
+    /// Symbolic links that were made.
+    pub links: u64,
+    /// Bytes of content that were transferred; holes, and what was there before, are not counted.
+    pub bytes: u64,
+    /// Files that were left out because they are neither files nor directories nor links, each told
+    /// by [`TransferEvent::Skipped`].
+    pub skipped: u64,
+    /// Files that were left alone because `resume` found them whole.
+    pub unchanged: u64,
+    /// What failed below a directory, each told by [`TransferEvent::Failed`].
+    pub failed: u64,
+}
+
+/// How far a transfer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransferProgress {
+    /// Bytes of content that are done; holes and what was there before count.
+    pub bytes: u64,
+    /// Bytes of content known so far.
+    pub total_bytes: u64,
+    /// Files that are done.
+    pub files: u64,
+    /// Files known so far.
+    pub total_files: u64,
+    /// Whether all there is has been found, so that the totals will not grow.
+    pub complete: bool,
+}
+
+/// What a transfer tells while it runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransferEvent<'a> {
+    /// It moved on. Told for every piece of a file, so what is done about it must be cheap.
+    Progress(TransferProgress),
+    /// Something below a directory failed; the rest goes on.
+    Failed(&'a TransferError),
+    /// Something below a directory is nothing that can be transferred.
+    Skipped {
+        /// The path of it, at the side that it is on. It may hold any character: escape it before
+        /// showing it.
+        path: &'a str,
+        /// What it is.
+        what: &'static str,
+    },
+}
+
+/// Why something could not be transferred: the source of the `io::Error`s of transfers.
+#[derive(Debug)]
+pub struct TransferError {
+    path: String,
+    error: io::Error,
+    /// What is left of it and can be gone on with.
+    part: Option<String>,
+}
+
+impl TransferError {
+    pub(super) fn new(path: impl Into<String>, error: impl Into<io::Error>) -> Self {
+        Self { path: path.into(), error: error.into(), part: None }
+    }
+
+    /// An error in words of our own.
+    pub(super) fn said(path: impl Into<String>, text: &'static str) -> Self {
+        Self::new(path, io::Error::other(text))
+    }
+
+    pub(super) fn with_part(self, part: String) -> Self {
+        Self { part: Some(part), ..self }
+    }
+
+    /// The path of what failed, at the side where it failed. It may hold any character.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub const fn reason(&self) -> &io::Error {
+        &self.error
+    }
+
+    /// The file that holds what came before the session was lost, for `resume` to go on with.
+    #[must_use]
+    pub fn part(&self) -> Option<&str> {
+        self.part.as_deref()
+    }
+
+    /// Whether the session is over, and every other transfer over it with it.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        let source = self.error.get_ref().and_then(|source| source.downcast_ref());
+        matches!(source, Some(SessionError::Lost(_) | SessionError::NoAgent { .. }))
+    }
+
+    /// The transfer error below an error of this crate, if there is one.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for TransferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match FileError::of(&self.error) {
+            // It names the file itself.
+            Some(error) if !error.path.is_empty() => error.fmt(f)?,
+            _ => write!(f, "{}: {}", trunkline_core::agentproto::escape(&self.path), self.error)?,
+        }
+        match &self.part {
+            Some(part) => write!(
+                f,
+                "; what was transferred is kept in {} for going on with it (resume)",
+                trunkline_core::agentproto::escape(part)
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for TransferError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<TransferError> for io::Error {
+    fn from(error: TransferError) -> Self {
+        Self::new(error.error.kind(), error)
+    }
+}
