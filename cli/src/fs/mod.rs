@@ -19,6 +19,7 @@ mod modes;
 mod output;
 mod paths;
 mod pipeline;
+mod progress;
 mod pwd;
 mod readlink;
 mod remove;
@@ -31,6 +32,7 @@ mod stat;
 mod target;
 mod times;
 mod touch;
+mod transfer;
 mod tree;
 mod truncate;
 mod work;
@@ -84,6 +86,8 @@ pub(crate) enum FsCommand {
     Ls(ls::Ls),
     Stat(stat::Stat),
     Cat(cat::Cat),
+    Get(transfer::Get),
+    Put(transfer::Put),
     Mkdir(make_dir::Mkdir),
     Rm(remove::Rm),
     Mv(rename::Mv),
@@ -106,6 +110,8 @@ impl FsCommand {
             Self::Ls(_) => "ls",
             Self::Stat(_) => "stat",
             Self::Cat(_) => "cat",
+            Self::Get(_) => "get",
+            Self::Put(_) => "put",
             Self::Mkdir(_) => "mkdir",
             Self::Rm(_) => "rm",
             Self::Mv(_) => "mv",
@@ -138,6 +144,8 @@ impl FsCommand {
             Self::Ls(args) => ls::run(args, session).await,
             Self::Stat(args) => stat::run(args, session).await,
             Self::Cat(args) => cat::run(args, session).await,
+            Self::Get(args) => transfer::get(args, session).await,
+            Self::Put(args) => transfer::put(args, session).await,
             Self::Mkdir(args) => make_dir::run(args, session).await,
             Self::Rm(args) => remove::run(args, session).await,
             Self::Mv(args) => rename::run(args, session).await,

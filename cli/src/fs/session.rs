@@ -76,6 +76,11 @@ impl Session {
     /// Tells what went wrong in words of our own; the exit code will be 1.
     pub(crate) fn complain(&self, what: impl fmt::Display) {
         say(format_args!("fs {}: {what}", self.command));
+        self.fail();
+    }
+
+    /// The exit code will be 1, for something that was told already.
+    pub(crate) fn fail(&self) {
         self.failed.set(true);
     }
 
