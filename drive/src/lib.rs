@@ -78,10 +78,10 @@ pub use connect::Agent;
 #[cfg(all(unix, feature = "host"))]
 pub use serve_options::{Commands, ServeOptions};
 #[cfg(all(unix, feature = "host"))]
-pub use trunkline_host::files::{BadNames, FilePolicy};
-#[cfg(all(unix, feature = "host"))]
 pub use transfer::{
     TransferError, TransferEvent, TransferOptions, TransferProgress, TransferSummary,
 };
+#[cfg(all(unix, feature = "host"))]
+pub use trunkline_host::files::{BadNames, FilePolicy};
 #[cfg(all(unix, feature = "host"))]
 pub use via::{Launched, Pipes, launch, shell};

@@ -90,6 +90,16 @@ impl Session {
         Failure::local(format!("fs {command}: {path}: the agent was lost: {error}"))
     }
 
+    /// The session is over, and the error says with which file.
+    pub(crate) fn over(&self, error: &io::Error) -> Failure {
+        Failure::local(format!("fs {}: the agent was lost: {error}", self.command))
+    }
+
+    /// Bad usage that shows only while the command runs.
+    pub(crate) fn usage(&self, what: impl fmt::Display) -> Failure {
+        Failure::usage(format!("fs {}: {what}", self.command))
+    }
+
     /// What the command ends with when nothing stopped it.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(if self.failed.get() { BAD_INPUT } else { 0 })

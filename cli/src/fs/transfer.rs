@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
             }
             Err(error) if TransferError::of(&error).is_some_and(TransferError::is_lost) => {
                 self.progress.finish();
-                return Err(self.session.lost(&error).into());
+                return Err(self.session.over(&error).into());
             }
             Err(error) => {
                 self.total.failed += 1;
