@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use trunkline_core::agentproto::{PathEntry, PathQuery};
 use trunkline_drive::{Clock, ExecOptions, Runtime};
 
+use crate::files::File;
 #[cfg(unix)]
 use crate::io::FdReady;
 use crate::io::{TimerSleep, TransportIo, clock};
@@ -23,6 +24,7 @@ impl Runtime for Tokio {
     type Reader = Reader;
     type Writer = Writer;
     type Duplex = Duplex;
+    type File = File;
 
     fn clock() -> Clock {
         clock()

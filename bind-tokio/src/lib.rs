@@ -29,7 +29,7 @@ mod streams;
 mod agent;
 
 pub use exec::{Exec, exec_over, paths_over};
-pub use files::{Files, files_over};
+pub use files::{File, Files, copy_from, copy_to, files_over};
 pub use io::{TimerSleep, TransportIo};
 pub use streams::{Duplex, Reader, Writer};
 pub use trunkline_core::agentproto::{
@@ -38,7 +38,8 @@ pub use trunkline_core::agentproto::{
 };
 pub use trunkline_core::{CloseReason, ExitStatus, Limits};
 pub use trunkline_drive::{
-    ExecOptions, FileError, FileFault, Output, Recording, RecordingOptions, SessionError,
+    ExecOptions, FileError, FileFault, FlagNumbers, OpenOptions, Output, ReadDir, Recording,
+    RecordingOptions, SessionError,
 };
 
 #[cfg(all(unix, feature = "host"))]

@@ -246,6 +246,26 @@ fn an_error_shows_behind_the_bytes_in_front_of_it_and_once() {
 }
 
 #[test]
+fn what_is_in_front_of_an_error_is_still_asked_for() {
+    let mut ahead = ReadAhead::<Fault>::new(1_000, 10_000);
+    let first = ahead.next_piece(usize::MAX).unwrap();
+    ahead.answer(first, vec![1; 1_000].into(), false);
+    assert!(matches!(ahead.read(1_000), AheadRead::Data(_)));
+    let (two, three) = (ahead.next_piece(9_000).unwrap(), ahead.next_piece(9_000).unwrap());
+    ahead.fail(three, Fault::Refused(3));
+    ahead.answer(two, vec![2; 400].into(), false);
+    let rest = ahead.next_piece(9_000).unwrap();
+    assert_eq!((rest.offset, rest.len), (1_400, 600));
+    assert_eq!(ahead.next_piece(9_000), None);
+    ahead.answer(rest, vec![2; 600].into(), false);
+    let mut seen = 0;
+    while let AheadRead::Data(data) = ahead.read(5_000) {
+        seen += data.len();
+    }
+    assert_eq!((seen, ahead.position()), (1_000, 2_000));
+}
+
+#[test]
 fn a_file_that_grows_is_read_on_behind_its_end() {
     let mut ahead = ReadAhead::<Fault>::new(1_000, 10_000);
     let piece = ahead.next_piece(0).unwrap();

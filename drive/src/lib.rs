@@ -59,7 +59,7 @@ mod via;
 pub use clock::{Clock, Sleep};
 pub use command::{Exec, Output};
 pub use error::SessionError;
-pub use files::{FileError, FileFault, Files};
+pub use files::{File, FileError, FileFault, Files, FlagNumbers, OpenOptions, ReadDir};
 pub use io::{Duplex, Io};
 pub use over::{exec_over, files_over, paths_over};
 pub use pump::{pump_in, pump_out};

@@ -4,7 +4,7 @@ use std::future::Future;
 
 #[cfg(unix)]
 use crate::Readiness;
-use crate::{Clock, Sleep, StreamReader, StreamWriter};
+use crate::{Clock, File, Sleep, StreamReader, StreamWriter};
 
 /// A runtime, as far as the handles here need one. Implemented once by each binding.
 pub trait Runtime: Sized + 'static {
@@ -19,6 +19,8 @@ pub trait Runtime: Sized + 'static {
     type Writer: From<StreamWriter>;
     /// An extra descriptor of a command, with both.
     type Duplex: From<(StreamReader, StreamWriter)>;
+    /// An open file, with the runtime's own reading, writing and seeking traits.
+    type File: From<File>;
 
     /// The clock its timers run on, started now.
     fn clock() -> Clock;

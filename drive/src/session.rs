@@ -154,7 +154,7 @@ impl Waiters<LocalEvent> for LocalWaiters {
                 self.requests.settle(id, Outcome::Answered(Box::new(response)), after);
             }
             LocalEvent::RequestTimedOut(id) => self.requests.settle(id, Outcome::TimedOut, after),
-            LocalEvent::RequestRoom => after.wake(self.requests.next()),
+            LocalEvent::RequestRoom => after.wake.extend(self.requests.next()),
             LocalEvent::RequestLost(id) => self.requests.settle(id, Outcome::Lost, after),
             LocalEvent::Closed(_) => {
                 self.requests.wake_all(after);

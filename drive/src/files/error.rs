@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 
-use trunkline_core::agentproto::{FileOp, FileRequest, FileResponse, escape};
+use trunkline_core::agentproto::{FileOp, FileRequest, FileResponse, Stalled, escape};
+
+use crate::SessionError;
 
 /// A file request that failed although the session goes on: the source of its `io::Error`.
 ///
@@ -34,6 +36,8 @@ pub enum FileFault {
     Refused,
     /// The agent answered without what was asked for, such as a stat without attributes.
     EmptyResult,
+    /// The agent transferred nothing at all, although the file does not end there.
+    Stalled,
     /// The answer did not come in time. The agent may have done it, or do it yet.
     TimedOut,
 }
@@ -56,7 +60,7 @@ impl FileError {
 
     fn kind(&self) -> io::ErrorKind {
         match (self.fault, self.errno) {
-            (FileFault::EmptyResult, _) => io::ErrorKind::InvalidData,
+            (FileFault::EmptyResult | FileFault::Stalled, _) => io::ErrorKind::InvalidData,
             (FileFault::TimedOut, _) => io::ErrorKind::TimedOut,
             (FileFault::Refused, 2) => io::ErrorKind::NotFound,
             (FileFault::Refused, 13) => io::ErrorKind::PermissionDenied,
@@ -86,6 +90,7 @@ impl fmt::Display for FileError {
         f.write_str(": ")?;
         match self.fault {
             FileFault::EmptyResult => f.write_str("the agent answered with an empty result"),
+            FileFault::Stalled => f.write_str("the agent transfers nothing, and tells no end"),
             FileFault::TimedOut => f.write_str("no answer in time"),
             FileFault::Refused => match (self.reason(), self.os_error()) {
                 ("", Some(error)) if self.message.is_empty() => error.fmt(f),
@@ -136,6 +141,34 @@ impl Asked {
     pub(crate) fn failed(self, fault: FileFault) -> FileError {
         let Self { op, path, new_path } = self;
         FileError { op, path, new_path, errno: 0, message: String::new(), fault }
+    }
+}
+
+/// Why reading ahead or writing behind failed, to be told more than once.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    File(FileError),
+    Session(SessionError),
+    Stalled,
+    Other(io::ErrorKind, String),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        let source = error.get_ref();
+        if let Some(file) = source.and_then(|source| source.downcast_ref::<FileError>()) {
+            return Self::File(file.clone());
+        }
+        match source.and_then(|source| source.downcast_ref::<SessionError>()) {
+            Some(session) => Self::Session(session.clone()),
+            None => Self::Other(error.kind(), error.to_string()),
+        }
+    }
+}
+
+impl From<Stalled> for Fault {
+    fn from(_: Stalled) -> Self {
+        Self::Stalled
     }
 }
 

@@ -1,8 +1,13 @@
 //! The files of an agent.
 
+mod copy;
+mod dir;
 mod error;
+mod file;
 mod ops;
+mod options;
 pub(crate) mod requests;
+mod stream;
 
 use std::fmt;
 use std::io;
@@ -10,7 +15,10 @@ use std::marker::PhantomData;
 
 use trunkline_core::agentproto::{FileRequest, FileResponse, FirstBytes, Stats};
 
+pub use dir::ReadDir;
 pub use error::{FileError, FileFault};
+pub use file::File;
+pub use options::{FlagNumbers, OpenOptions};
 
 use crate::command::Running;
 use crate::{Runtime, Session};
@@ -70,8 +78,8 @@ impl<R: Runtime> Files<R> {
     /// than the session's limits allow.
     pub fn limit_in_flight(&self, count: usize) {
         let next = self.session.shared().look(|state| state.waiters.requests.set_limit(count));
-        if let Some(next) = next {
-            next.wake();
+        for waker in next {
+            waker.wake();
         }
     }
 

@@ -4,8 +4,9 @@ use std::io;
 
 use trunkline_core::agentproto::{FileOp, FileRequest, FileResponse, Stat, Statfs};
 
-use super::Files;
 use super::error::{Asked, FileFault};
+use super::requests::Asking;
+use super::{File, Files, OpenOptions, ReadDir};
 use crate::Runtime;
 
 /// The owner or group that leaves what there is.
@@ -187,6 +188,60 @@ impl<R: Runtime> Files<R> {
         part(response).ok_or_else(|| asked.failed(FileFault::EmptyResult).into())
     }
 
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub async fn open(&self, path: impl Into<String>) -> io::Result<R::File> {
+        let file = self.open_by(at(FileOp::OPEN, path), &OpenOptions::new()).await?;
+        Ok(file.into())
+    }
+
+    /// Opens a file for reading and writing, created or emptied.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub async fn create(&self, path: impl Into<String>) -> io::Result<R::File> {
+        let file = self.open_by(at(FileOp::CREATE, path), &OpenOptions::new()).await?;
+        Ok(file.into())
+    }
+
+    /// Opens a file as `options` say.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub async fn open_with(
+        &self,
+        path: impl Into<String>,
+        options: &OpenOptions,
+    ) -> io::Result<R::File> {
+        let file = self.open_by(options.request(path.into()), options).await?;
+        Ok(file.into())
+    }
+
+    pub(super) async fn open_by(
+        &self,
+        request: FileRequest,
+        options: &OpenOptions,
+    ) -> io::Result<File> {
+        let asked = Asked::new(&request, "");
+        let path = request.path.clone();
+        let response = self.request(request).await?;
+        if response.handle == 0 {
+            return Err(asked.failed(FileFault::EmptyResult).into());
+        }
+        let session = self.session.share();
+        Ok(File::new(session, response.handle, path, options.appends(), options.window))
+    }
+
+    /// The entries of a directory as a stream; see [`list_dir`](Self::list_dir).
+    pub fn read_dir(&self, path: impl Into<String>) -> ReadDir {
+        ReadDir::new(Asking::new(&self.session, at(FileOp::READ_DIR, path), ""))
+    }
+
     /// The entries of a directory, sorted by the bytes of their names, with the attributes of each,
     /// links not followed.
     ///
@@ -202,7 +257,7 @@ impl<R: Runtime> Files<R> {
 }
 
 /// A request for a path.
-fn at(op: FileOp, path: impl Into<String>) -> FileRequest {
+pub(super) fn at(op: FileOp, path: impl Into<String>) -> FileRequest {
     FileRequest { op, path: path.into(), ..FileRequest::default() }
 }
 

@@ -16,6 +16,10 @@ use crate::{Session, SessionError};
 /// Requests in flight of all handles together, unless another number is set.
 const IN_FLIGHT: usize = 64;
 
+/// Bytes that all open files together hold beyond what they are asked for: what was read ahead, and
+/// what was written and not answered.
+const AHEAD: usize = 16 << 20;
+
 /// What became of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -38,8 +42,19 @@ pub(crate) struct Requests {
     slots: BTreeMap<u32, Slot>,
     /// Slots without an outcome.
     pending: usize,
-    queue: VecDeque<(u64, Option<Waker>)>,
+    queue: VecDeque<Place>,
     last_ticket: u64,
+    /// Bytes that files hold beyond what they are asked for.
+    ahead: usize,
+}
+
+/// A place in the queue for room.
+#[derive(Debug)]
+struct Place {
+    ticket: u64,
+    waker: Option<Waker>,
+    /// Whose turn it is goes when it is polled: it may never be, so it holds up nobody.
+    casual: bool,
 }
 
 impl Default for Requests {
@@ -50,13 +65,14 @@ impl Default for Requests {
             pending: 0,
             queue: VecDeque::new(),
             last_ticket: 0,
+            ahead: 0,
         }
     }
 }
 
 impl Requests {
     /// Changes how many may be in flight.
-    pub(crate) fn set_limit(&mut self, limit: usize) -> Option<Waker> {
+    pub(crate) fn set_limit(&mut self, limit: usize) -> Vec<Waker> {
         self.limit = limit.max(1);
         self.next()
     }
@@ -68,50 +84,76 @@ impl Requests {
             self.pending -= 1;
         }
         after.wake(slot.waker.take());
-        after.wake(self.next());
+        after.wake.extend(self.next());
     }
 
-    /// Who is next to ask, if there is room.
-    pub(crate) fn next(&mut self) -> Option<Waker> {
-        if self.pending >= self.limit {
-            return None;
+    /// Who may ask now, if there is room: the first in the queue, with casual ones in front of it,
+    /// who leave the queue with that.
+    pub(crate) fn next(&mut self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        while self.pending < self.limit
+            && let Some(first) = self.queue.front_mut()
+        {
+            wakers.extend(first.waker.take());
+            if !first.casual {
+                break;
+            }
+            self.queue.pop_front();
         }
-        self.queue.front_mut().and_then(|(_, waker)| waker.take())
+        wakers
     }
 
     /// Nobody needs to wait for room any more: the session is over.
     pub(crate) fn wake_all(&mut self, after: &mut After) {
-        for (_, waker) in &mut self.queue {
-            after.wake(waker.take());
+        for place in &mut self.queue {
+            after.wake(place.waker.take());
         }
+    }
+
+    /// Bytes that files may hold beyond what they are asked for.
+    pub(crate) const fn ahead_room(&self) -> usize {
+        AHEAD.saturating_sub(self.ahead)
+    }
+
+    /// Counts what a file holds instead of what it held.
+    pub(crate) const fn count_ahead(&mut self, held: usize, before: usize) {
+        self.ahead = self.ahead.saturating_sub(before).saturating_add(held);
     }
 
     /// Whether it is the turn of this one, who has a ticket or has just come.
     fn is_turn(&self, ticket: Option<u64>) -> bool {
-        let first = self.queue.front().map(|(first, _)| *first);
-        self.pending < self.limit && (first.is_none() || first == ticket)
+        let turn = match (self.queue.front(), ticket) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(first), Some(ticket)) => {
+                // Or a casual one, whose place has come and gone.
+                first.ticket == ticket || self.queue.iter().all(|place| place.ticket != ticket)
+            }
+        };
+        turn && self.pending < self.limit
     }
 
     /// Leaves a waker in the queue, behind everybody else the first time.
-    fn wait(&mut self, ticket: Option<u64>, waker: &Waker) -> u64 {
-        let place = self.queue.iter_mut().find(|(place, _)| Some(*place) == ticket);
-        if let Some((ticket, place)) = place {
-            *place = Some(waker.clone());
-            return *ticket;
+    fn wait(&mut self, ticket: Option<u64>, waker: &Waker, casual: bool) -> u64 {
+        let place = self.queue.iter_mut().find(|place| Some(place.ticket) == ticket);
+        if let Some(place) = place {
+            place.waker = Some(waker.clone());
+            return place.ticket;
         }
         self.last_ticket += 1;
-        self.queue.push_back((self.last_ticket, Some(waker.clone())));
-        self.last_ticket
+        let ticket = self.last_ticket;
+        self.queue.push_back(Place { ticket, waker: Some(waker.clone()), casual });
+        ticket
     }
 
     /// Leaves the queue; who is next may go instead.
-    fn leave(&mut self, ticket: u64) -> Option<Waker> {
-        self.queue.retain(|(place, _)| *place != ticket);
+    pub(crate) fn leave(&mut self, ticket: u64) -> Vec<Waker> {
+        self.queue.retain(|place| place.ticket != ticket);
         self.next()
     }
 
-    fn sent(&mut self, id: u32, waker: &Waker) {
-        self.slots.insert(id, Slot { waker: Some(waker.clone()), outcome: None });
+    fn sent(&mut self, id: u32, waker: Option<Waker>) {
+        self.slots.insert(id, Slot { waker, outcome: None });
         self.pending += 1;
     }
 
@@ -151,30 +193,63 @@ impl Asking {
         }
     }
 
-    fn ask(&mut self, cx: &Context<'_>, ticket: Option<u64>, request: FileRequest) -> Begun {
-        let (asked, next) = self.session.shared().command_if(|state| {
+    fn ask(&self, cx: Option<&Context<'_>>, turn: Turn, request: FileRequest) -> Begun {
+        let ticket = turn.ticket();
+        let (begun, next) = self.session.shared().command_if(|state| {
             if let Some(error) = state.sending_over() {
-                return ((Begun::Failed(error), None), false);
+                return ((Begun::Failed(error), Vec::new()), false);
             }
             if !state.waiters.requests.is_turn(ticket) || !state.machine.request_room() {
-                let ticket = state.waiters.requests.wait(ticket, cx.waker());
-                return ((Begun::Queued(ticket, request), None), false);
+                let casual = matches!(turn, Turn::Casual(_));
+                let ticket = cx.map(|cx| state.waiters.requests.wait(ticket, cx.waker(), casual));
+                return ((Begun::Queued(ticket, request), Vec::new()), false);
             }
             let requests = &mut state.waiters.requests;
             if let Some(ticket) = ticket {
-                requests.queue.retain(|(place, _)| *place != ticket);
+                requests.queue.retain(|place| place.ticket != ticket);
             }
-            let asked = match state.machine.request(request) {
+            let begun = match state.machine.request(request) {
                 Ok(id) => {
-                    requests.sent(id, cx.waker());
+                    requests.sent(id, cx.map(|cx| cx.waker().clone()));
                     Begun::Sent(id)
                 }
                 Err(misuse) => Begun::Failed(SessionError::Misuse(misuse).into()),
             };
-            ((asked, requests.next()), true)
+            ((begun, requests.next()), true)
         });
         wake(next);
-        asked
+        begun
+    }
+
+    /// Sends a request that was not, if there is room now; says whether it was.
+    ///
+    /// If there is none, the task is told when there is, by a place in the queue that holds up nobody
+    /// though it is never polled again. Without a context nobody is told.
+    pub(crate) fn start(
+        &mut self,
+        cx: Option<&Context<'_>>,
+        place: &mut Option<u64>,
+    ) -> io::Result<bool> {
+        let request = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::New(request) => request,
+            stage => {
+                self.stage = stage;
+                return Ok(true);
+            }
+        };
+        match self.ask(cx, Turn::Casual(*place), request) {
+            Begun::Failed(error) => Err(error),
+            Begun::Queued(ticket, request) => {
+                *place = ticket.or(*place);
+                self.stage = Stage::New(request);
+                Ok(false)
+            }
+            Begun::Sent(id) => {
+                *place = None;
+                self.stage = Stage::Sent(id);
+                Ok(true)
+            }
+        }
     }
 
     fn poll_answer(&self, cx: &Context<'_>, id: u32) -> Poll<Answer> {
@@ -198,6 +273,21 @@ impl Asking {
         })
     }
 
+    /// Ready with the answer to a request that [`start`](Self::start) has sent.
+    pub(crate) fn poll_sent(&mut self, cx: &Context<'_>) -> Poll<io::Result<FileResponse>> {
+        let Stage::Sent(id) = self.stage else {
+            return Poll::Ready(Err(io::Error::other("the request is over")));
+        };
+        let Poll::Ready(answer) = self.poll_answer(cx, id) else { return Poll::Pending };
+        self.stage = Stage::Over;
+        let asked = self.asked();
+        Poll::Ready(match answer {
+            Answer::Response(response) => asked.check(response),
+            Answer::TimedOut => Err(asked.failed(FileFault::TimedOut).into()),
+            Answer::Lost(error) => Err(error),
+        })
+    }
+
     fn asked(&mut self) -> Asked {
         // Taken once, with the outcome.
         self.asked.take().unwrap_or_else(|| Asked::new(&FileRequest::default(), ""))
@@ -207,8 +297,23 @@ impl Asking {
 /// What became of the attempt to ask.
 enum Begun {
     Failed(io::Error),
-    Queued(u64, FileRequest),
+    Queued(Option<u64>, FileRequest),
     Sent(u32),
+}
+
+/// How somebody comes to ask, with the ticket of earlier times.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    InOrder(Option<u64>),
+    Casual(Option<u64>),
+}
+
+impl Turn {
+    const fn ticket(self) -> Option<u64> {
+        match self {
+            Self::InOrder(ticket) | Self::Casual(ticket) => ticket,
+        }
+    }
 }
 
 enum Answer {
@@ -226,25 +331,19 @@ impl Future for Asking {
             Stage::New(request) => (None, request),
             Stage::Queued(ticket, request) => (Some(ticket), request),
             Stage::Sent(id) => {
-                let Poll::Ready(answer) = this.poll_answer(cx, id) else {
-                    this.stage = Stage::Sent(id);
-                    return Poll::Pending;
-                };
-                let asked = this.asked();
-                return Poll::Ready(match answer {
-                    Answer::Response(response) => asked.check(response),
-                    Answer::TimedOut => Err(asked.failed(FileFault::TimedOut).into()),
-                    Answer::Lost(error) => Err(error),
-                });
+                this.stage = Stage::Sent(id);
+                return this.poll_sent(cx);
             }
             Stage::Over => panic!("a request polled after its end"),
         };
-        match this.ask(cx, ticket, request) {
+        match this.ask(Some(cx), Turn::InOrder(ticket), request) {
             Begun::Failed(error) => {
-                this.leave(ticket);
+                leave(&this.session, ticket);
                 return Poll::Ready(Err(error));
             }
-            Begun::Queued(ticket, request) => this.stage = Stage::Queued(ticket, request),
+            Begun::Queued(place, request) => {
+                this.stage = Stage::Queued(place.or(ticket).unwrap_or_default(), request);
+            }
             Begun::Sent(id) => this.stage = Stage::Sent(id),
         }
         Poll::Pending
@@ -252,12 +351,6 @@ impl Future for Asking {
 }
 
 impl Asking {
-    fn leave(&self, ticket: Option<u64>) {
-        if let Some(ticket) = ticket {
-            wake(self.session.shared().look(|state| state.waiters.requests.leave(ticket)));
-        }
-    }
-
     fn give_up(&self, id: u32) {
         let next = self.session.shared().command(|state| {
             let outcome = state.waiters.requests.remove(id);
@@ -278,7 +371,7 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Queued(ticket, _) => self.leave(Some(ticket)),
+            Stage::Queued(ticket, _) => leave(&self.session, Some(ticket)),
             Stage::Sent(id) => self.give_up(id),
             Stage::New(_) | Stage::Over => {}
         }
@@ -292,8 +385,15 @@ pub(crate) fn close(state: &mut LocalState, handle: u32) {
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
+/// Gives up a place in the queue for room.
+pub(crate) fn leave(session: &Session, ticket: Option<u64>) {
+    if let Some(ticket) = ticket {
+        wake(session.shared().look(|state| state.waiters.requests.leave(ticket)));
+    }
+}
+
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
         waker.wake();
     }
 }

@@ -168,6 +168,12 @@ impl RangePlan {
         !self.again.is_empty()
     }
 
+    /// Where the next piece begins, if there is one.
+    #[must_use]
+    pub fn next_offset(&self) -> u64 {
+        self.again.first_key_value().map_or(self.next, |(offset, _)| *offset)
+    }
+
     /// Pieces that are asked for and not answered.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -106,7 +106,9 @@ impl<E: From<Stalled>> ReadAhead<E> {
         let allowed = held == 0
             || self.plan.has_left_over()
             || (held.saturating_add(next) <= self.window.min(self.most) && next <= room);
-        if self.fault.is_some() || !allowed {
+        // What is behind an error will be asked for when it has been told.
+        let behind = |(at, _): &(u64, E)| self.plan.next_offset() >= *at;
+        if self.fault.as_ref().is_some_and(behind) || !allowed {
             return None;
         }
         let piece = self.plan.next_piece()?;
