@@ -6,16 +6,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use crate::cases::wire::Wire;
 
 pub(crate) use trunkline_smol::{
     Agent, AgentConfig, CloseReason, Config, Duplex, Exec, ExecOptions, ExecRequest, ExitStatus,
-    FileError, FileFault, FileOp, FileRequest, Files, Output, PathQuery, Reader, Recording,
-    RecordingOptions, Redaction, ServeOptions, SessionError, Writer, exec_over, files_over,
-    paths_over, serve,
+    File, FileError, FileFault, FileOp, FileRequest, Files, OpenOptions, Output, PathQuery, Reader,
+    Recording, RecordingOptions, Redaction, ServeOptions, SessionError, Writer, copy_from, copy_to,
+    exec_over, files_over, paths_over, serve,
 };
 
 /// The example that serves as an agent's process.
@@ -112,6 +112,10 @@ pub(crate) async fn write_all(
 
 pub(crate) async fn flush(writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     writer.flush().await
+}
+
+pub(crate) async fn seek(file: &mut File, to: io::SeekFrom) -> io::Result<u64> {
+    file.seek(to).await
 }
 
 /// Ends a stream by the runtime's own trait.
