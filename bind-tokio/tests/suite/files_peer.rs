@@ -59,8 +59,8 @@ fn sixty_four_requests_are_in_flight_and_others_follow_in_order() {
         let (files, mut peer, _line) = files(Config::default());
         let mut tasks = Vec::new();
         for index in 0..100 {
-            let files = files.clone();
-            tasks.push(rt::spawn(async move { files.stat(index.to_string()).await.unwrap().name }));
+            let asker = files.clone();
+            tasks.push(rt::spawn(async move { asker.stat(index.to_string()).await.unwrap().name }));
             // One after the other: tasks of several threads ask in any order.
             if index < 64 {
                 assert_eq!(asked(&mut peer).await.path, index.to_string());
