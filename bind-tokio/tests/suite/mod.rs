@@ -15,6 +15,7 @@ mod files_peer;
 mod given_up;
 mod halves;
 mod interop;
+mod interop_files;
 mod logs;
 mod lost;
 mod many;

@@ -16,7 +16,7 @@ use crate::job::{Ended, Job, LONG, PROGRAM, clean, run, run_with, trunkline};
 use crate::temp::Temp;
 
 #[path = "../../../conformance/peers/go_peer.rs"]
-mod go_peer;
+pub(crate) mod go_peer;
 
 /// The Go peer.
 pub(crate) fn peer() -> &'static str {

@@ -20,6 +20,7 @@ mod fs_modes;
 mod fs_rough;
 mod hostile;
 mod interop;
+mod interop_files;
 mod interop_hazards;
 mod job;
 mod lost;
