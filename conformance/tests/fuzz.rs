@@ -35,6 +35,52 @@ fn hold(target: &str) {
     }
 }
 
+/// Operations of an agent that serves files: requests, ends of jobs, polls, time.
+fn file_session(state: &mut u64) -> Vec<u8> {
+    let mut byte = || {
+        *state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 56) as u8
+    };
+    let mut input = vec![byte() & 31, 2 | byte() & 1];
+    for _ in 0..byte() {
+        match byte() {
+            // A frame with a request: kind, operation, size, id, read size, path, handle, offset.
+            0..140 => {
+                let op = [1, 3, 4, 5, 5, 6, 9, 24, byte()][usize::from(byte() % 9)];
+                input.extend([
+                    60,
+                    170,
+                    op,
+                    byte() % 100,
+                    byte(),
+                    byte(),
+                    byte(),
+                    byte(),
+                    byte(),
+                    0,
+                ]);
+            }
+            // The end of a job: set aside or not, which, and the answer's shape and size.
+            140..210 => input.extend([195, byte(), byte(), byte(), byte()]),
+            210..235 => input.extend([250]),
+            235..250 => input.extend([130]),
+            250..252 => input.extend([235, byte()]),
+            _ => input.extend([225, byte(), byte()]),
+        }
+    }
+    input
+}
+
+#[test]
+fn agents_that_serve_files_hold() {
+    let target = TARGETS.iter().find(|target| target.name == "agentproto_agent").unwrap();
+    let mut state = 1;
+    for _ in 0..if cfg!(miri) { 3 } else { 1_000 } {
+        (target.run)(&file_session(&mut state));
+    }
+}
+
 macro_rules! hold {
     ($($test:ident $target:literal)*) => {$(
         #[test]

@@ -207,6 +207,16 @@ fn a_host_that_answers_no_more_does_not_keep_a_session_whose_input_has_ended() {
 }
 
 #[test]
+fn a_session_ended_by_its_owner_waits_for_no_answer() {
+    let mut agent = serving(Config::default(), &[1, 2]);
+    agent.respond(answer(1));
+    agent.handle_eof(at(0));
+    agent.end();
+    assert_eq!(sent(&mut agent).len(), 1);
+    assert_eq!(agent.poll_timeout(), None);
+}
+
+#[test]
 fn the_original_waits_for_ever() {
     let mut agent = serving(Config::reference(), &[1]);
     agent.handle_eof(at(0));

@@ -11,14 +11,15 @@ use trunkline_core::agentproto::{
 };
 use trunkline_core::{Direction, Machine};
 
+use super::files::Files;
 use super::frames::{EXTRA, frame, response};
 use super::ops::Ops;
 use super::watch::{Watch, settings};
 
 /// An agent driven by operations.
 ///
-/// Input: a byte of settings, a byte whose bit 0 asks for a host that answers at once, then
-/// operations: bytes and frames of the peer, what the host reports and does, polls in any order,
+/// Input: a byte of settings, a byte whose bit 0 asks for a host that answers at once and whose bit 1
+/// for one that keeps its files with the server of files, then operations: bytes and frames of the peer, what the host reports and does, polls in any order,
 /// time, and cuts of either direction.
 ///
 /// Holds: what every machine promises (one canonical frame a segment, bytes out in order and once,
@@ -32,7 +33,7 @@ use super::watch::{Watch, settings};
 /// When one of these is broken.
 pub fn agentproto_agent(input: &[u8]) {
     let Some(([how, prompt], operations)) = input.split_first_chunk::<2>() else { return };
-    let mut session = Driven::new(settings(*how), prompt & 1 != 0);
+    let mut session = Driven::new(settings(*how), *prompt);
     let mut ops = Ops::new(operations);
     while let Some(op) = ops.next() {
         session.step(op, &mut ops);
@@ -46,6 +47,9 @@ pub fn agentproto_agent(input: &[u8]) {
     assert!(session.agent.closed().is_some(), "without input, and the host is done");
     assert!(session.unanswered.is_empty());
     assert!(session.watch.muted || session.answers.is_empty(), "answers that never left");
+    if let Some(files) = session.files {
+        files.settled();
+    }
 }
 
 /// What the peer has asked for, read apart from the machine.
@@ -91,10 +95,12 @@ struct Driven {
     unanswered: VecDeque<u32>,
     /// Answers that were given and have not left, in order.
     answers: VecDeque<u32>,
+    /// What performs requests, if not this.
+    files: Option<Files>,
 }
 
 impl Driven {
-    fn new(config: Config, prompt: bool) -> Self {
+    fn new(config: Config, prompt: u8) -> Self {
         Self {
             watch: Watch::new(&config),
             peer: Peer {
@@ -103,8 +109,9 @@ impl Driven {
                 ended: BTreeSet::new(),
                 requests: VecDeque::new(),
             },
+            files: (prompt & 2 != 0).then(|| Files::new(&config.limits)),
             agent: Agent::new(config),
-            prompt,
+            prompt: prompt & 1 != 0,
             outputs: Vec::new(),
             finished: BTreeSet::new(),
             code: None,
@@ -204,6 +211,15 @@ impl Driven {
                 assert_eq!(self.peer.requests.pop_front(), Some(request.id), "not asked for");
                 self.unanswered.push_back(request.id);
                 assert!(self.unanswered.len() <= self.watch.config.limits.in_flight);
+                if let Some(files) = &mut self.files {
+                    files.request(request);
+                    self.files_step();
+                }
+            }
+            AgentEvent::Closed(_) => {
+                if let Some(files) = &mut self.files {
+                    files.close_all();
+                }
             }
             AgentEvent::Signal(_) => assert!(!self.outputs.is_empty(), "no command"),
             _ => {}
@@ -219,6 +235,10 @@ impl Driven {
             FrameType::LOG | FrameType::DATA | FrameType::EOF => {}
             FrameType::EXIT => self.exit(&frame),
             FrameType::PATH_INFO => assert_eq!(self.watch.kinds.get(&10), Some(&1)),
+            // To a client of version 1.2, by the machine itself.
+            FrameType::FILE_RESPONSE if self.agent.status() == 127 => {
+                assert_eq!(self.watch.kinds.get(&12), Some(&1), "a second refusal");
+            }
             FrameType::FILE_RESPONSE => {
                 let id = frame.file_response.map(|response| response.id);
                 assert_eq!(id, self.answers.pop_front(), "an answer that was not given");
@@ -281,8 +301,28 @@ impl Driven {
         }
     }
 
+    /// Starts jobs, and gives the agent the answers that there are.
+    fn files_step(&mut self) {
+        let Some(files) = &mut self.files else { return };
+        for response in files.step() {
+            let id = response.id;
+            let at = self.unanswered.iter().position(|waiting| *waiting == id);
+            self.unanswered.remove(at.expect("an answer that nobody asked for"));
+            self.watch.given += response.data.len() + 60 * response.entries.len() + 300;
+            self.answer(id, response);
+        }
+    }
+
     /// Answers one of the requests, whichever.
     fn respond(&mut self, ops: &mut Ops<'_>) {
+        if let Some(files) = &mut self.files {
+            if ops.byte() < 30 {
+                files.set_aside(ops);
+            } else {
+                files.finish(ops);
+            }
+            return self.files_step();
+        }
         let which = usize::from(ops.byte());
         let Some(index) = which.checked_rem(self.unanswered.len()) else { return };
         let Some(id) = self.unanswered.remove(index) else { return };
@@ -352,6 +392,15 @@ impl Driven {
 
     /// Whatever a host was asked for is done, whatever runs ends.
     fn host_does_its_part(&mut self) {
+        let mut ops = Ops::new(&[]);
+        while self.files.as_mut().is_some_and(|files| files.finish(&mut ops)) {
+            self.files_step();
+            self.settle();
+        }
+        if self.files.is_some() && self.agent.closed().is_some() {
+            // Behind the end its requests are dropped.
+            self.unanswered.clear();
+        }
         while let Some(id) = self.unanswered.pop_front() {
             self.watch.given += 300;
             let response = FileResponse { id, ..FileResponse::default() };

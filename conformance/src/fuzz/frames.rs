@@ -80,6 +80,8 @@ pub(super) fn request(ops: &mut Ops<'_>) -> FileRequest {
         size: i64::from(ops.byte()) * 100 - 1_000,
         data: if op == FileOp::WRITE_AT { ops.pattern(size).into() } else { Default::default() },
         path: "/x".repeat(usize::from(ops.byte() % 9)),
+        handle: u32::from(ops.byte() % 5),
+        offset: i64::from(ops.byte()) - 9,
         ..FileRequest::default()
     }
 }

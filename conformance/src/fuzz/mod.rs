@@ -11,6 +11,7 @@
 mod agent;
 mod cbor;
 mod codec;
+mod files;
 mod frames;
 mod local;
 mod ops;

@@ -70,6 +70,8 @@ pub(super) fn settings(how: u8) -> Config {
         config.limits.session_queue = 700;
         config.limits.replies = 4;
         config.limits.in_flight = 3;
+        config.limits.handles = 2;
+        config.limits.read_size = 500;
         config.limits.frame = 4_000;
         config.limits.log_record = 60;
         config.limits.log_burst = 5;

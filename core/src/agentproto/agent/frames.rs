@@ -319,7 +319,7 @@ impl Agent {
             self.state = State::Over;
             self.deaf = true;
             self.hang_up = None;
-            self.answer_due = None;
+            (self.over, self.answer_due) = (None, None);
             self.link.outbox.shut();
             self.link.closed = Some(reason.clone());
             self.link.tell(AgentEvent::Closed(reason));
