@@ -97,6 +97,7 @@ hold! {
     local_sides_hold "agentproto_local"
     agents_hold "agentproto_agent"
     pairs_hold "agentproto_pair"
+    served_directories_hold "agentproto_files"
 }
 
 #[test]

@@ -11,7 +11,7 @@ use trunkline_core::agentproto::{
 };
 use trunkline_core::{Direction, Machine};
 
-use super::files::Files;
+use super::file_server::Files;
 use super::frames::{EXTRA, frame, response};
 use super::ops::Ops;
 use super::watch::{Watch, settings};

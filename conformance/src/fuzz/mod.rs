@@ -11,6 +11,8 @@
 mod agent;
 mod cbor;
 mod codec;
+mod file_server;
+#[cfg(target_os = "linux")]
 mod files;
 mod frames;
 mod local;
@@ -25,6 +27,8 @@ mod weight;
 pub use agent::agentproto_agent;
 pub use cbor::agentproto_cbor;
 pub use codec::{agentproto_frame, agentproto_record};
+#[cfg(target_os = "linux")]
+pub use files::agentproto_files;
 pub use local::agentproto_local;
 pub use pair::agentproto_pair;
 
@@ -38,11 +42,16 @@ pub struct Target {
 }
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "agentproto_frame", run: agentproto_frame },
     Target { name: "agentproto_record", run: agentproto_record },
     Target { name: "agentproto_cbor", run: agentproto_cbor },
     Target { name: "agentproto_local", run: agentproto_local },
     Target { name: "agentproto_agent", run: agentproto_agent },
     Target { name: "agentproto_pair", run: agentproto_pair },
+    Target { name: "agentproto_files", run: agentproto_files },
 ];
+
+/// Directories are confined on Linux only.
+#[cfg(not(target_os = "linux"))]
+pub fn agentproto_files(_: &[u8]) {}

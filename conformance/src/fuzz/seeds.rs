@@ -56,6 +56,7 @@ pub fn seeds(suite: &Suite) -> Vec<Seed> {
     let damaged: Vec<_> = seeds.iter().flat_map(damaged_recordings).collect();
     seeds.extend(damaged);
     seeds.extend(written());
+    seeds.extend(served());
     seeds.retain(|seed| seed.input.len() <= LONGEST);
     seeds
 }
@@ -212,4 +213,40 @@ fn written() -> impl Iterator<Item = Seed> {
         seed("agentproto_pair", "files", files.to_vec()),
     ]
     .into_iter()
+}
+
+/// Requests to a served directory: `op` with, in its upper bits, the slot of an open file, then what
+/// that needs. A path is how many names there are (and 0x20 for a slash in front, 0x40 at the end)
+/// and which.
+fn served() -> impl Iterator<Item = Seed> {
+    let all = |path: &[u8]| {
+        let mut input = vec![0b11100];
+        for op in (1..=3).chain(7..=15).chain([18, 21, 22, 23]) {
+            input.push(op);
+            input.extend(path);
+            input.extend([0, 0, 0, 0, 0, 0, 0, 0, 255]);
+        }
+        // Both ways, and the file that may have been opened.
+        input.extend([13, 1, 2]);
+        input.extend(path);
+        input.push(20);
+        input.extend(path);
+        input.extend([1, 14, 24, 5, 0, 20, 6, 6, 0, 0, 9, 17, 25, 0, 2, 0, 4, 16]);
+        input
+    };
+    let link = |target: &[u8], rest: &[u8]| [&[0b11100, 19][..], target, &[1, 0], rest].concat();
+    [
+        ("inside", all(&[1, 2])),
+        ("below", all(&[3 | 0x20, 0, 1, 14])),
+        ("up", all(&[3, 7, 11, 12])),
+        ("through", all(&[5 | 0x60, 0, 1, 4, 11, 12])),
+        ("link", all(&[2, 5, 12])),
+        ("circle", all(&[1, 6])),
+        ("odd", all(&[254, 3, b'x', 0, b'y'])),
+        ("made", link(&[0], &all(&[1, 0]))),
+        ("made-of-proc", link(&[55], &all(&[2, 0, 12]))),
+        ("files", vec![0, 2, 1, 14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 210, 0, 90, 5, 0, 200, 0, 4]),
+    ]
+    .into_iter()
+    .map(|(name, input)| Seed { target: "agentproto_files", name: name.to_owned(), input })
 }
