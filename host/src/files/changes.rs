@@ -152,7 +152,9 @@ impl FileSystem {
             return Err(Fault::told(Errno::PERM, "hard links are not made here"));
         }
         let [from, to] = [self.tree.place(old)?, self.tree.place(new)?];
-        if self.tree.is_confined() && old.ends_with(['/', '.']) {
+        if self.tree.is_confined()
+            && (from.name.ends_with('/') || [".", ".."].contains(&&*from.name))
+        {
             // linkat(2) would follow a link with a slash behind it; only a directory can have one.
             let found = self.tree.stat(old, true)?;
             if kind(&found) != FileType::Directory {

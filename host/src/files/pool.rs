@@ -21,7 +21,9 @@ impl Pool {
     pub(super) fn take(&self, room: usize) -> Buffer {
         let size = room.max(SMALLEST).next_power_of_two();
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = free.iter().position(|bytes| bytes.len() == size).map(|at| free.swap_remove(at));
+        // The one used last is still in the cache.
+        let kept =
+            free.iter().rposition(|bytes| bytes.len() == size).map(|at| free.swap_remove(at));
         drop(free);
         Buffer { bytes: kept.unwrap_or_else(|| vec![0; size]), filled: 0, pool: self.clone() }
     }

@@ -196,3 +196,38 @@ fn below(path: &str) -> Result<&str, Fault> {
         path => Ok(path),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::attributes::timestamps;
+    use super::*;
+
+    #[test]
+    fn without_proc_modes_and_times_are_set_all_the_same() {
+        let dir = std::env::temp_dir().join(format!("trunkline-root-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("sub")).unwrap();
+        std::fs::write(dir.join("file"), "").unwrap();
+        for resolver in [Resolver::Kernel, Resolver::Walk] {
+            let mut root = Root::new(&dir, resolver, false).unwrap();
+            assert!(root.descriptors.is_some(), "this machine has /proc");
+            for mode in [0o640, 0o600] {
+                for path in ["file", "sub"] {
+                    root.chmod(path, Mode::from_raw_mode(mode)).unwrap();
+                    root.chtimes(path, &timestamps(3, i64::from(mode))).unwrap();
+                    let found = rustix::fs::fstat(root.look(path, true).unwrap()).unwrap();
+                    assert_eq!((found.st_mode & 0o777, found.st_mtime_nsec), (mode, mode.into()));
+                }
+                root.descriptors = None;
+            }
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn only_proc_itself_gives_descriptors() {
+        let facts = rustix::fs::statfs("/proc/self/fd").unwrap();
+        #[allow(clippy::unnecessary_cast)]
+        let kind = facts.f_type as i64;
+        assert_eq!(kind, PROC_SUPER_MAGIC);
+    }
+}

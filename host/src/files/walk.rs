@@ -187,3 +187,21 @@ impl Mount {
             .ok_or(Errno::NOSYS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_to_tell_mounts_apart_agree() {
+        for path in ["/", "/proc", "/proc/version", "/dev", "/tmp"] {
+            let file = rustix::fs::open(path, OFlags::PATH, Mode::empty()).unwrap();
+            let mount = Mount::of(file.as_fd()).unwrap();
+            assert_eq!(Mount::from_proc(file.as_fd()).unwrap(), mount, "{path}");
+            assert_eq!(Mount::of_name(rustix::fs::CWD, path).unwrap(), mount, "{path}");
+        }
+        let [root, proc] =
+            ["/", "/proc"].map(|path| Mount::of_name(rustix::fs::CWD, path).unwrap());
+        assert_ne!(root, proc);
+    }
+}

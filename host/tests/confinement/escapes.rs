@@ -107,6 +107,8 @@ escapes! {
     relative_link_on_the_way: OnTheWay, "l/dir/secret", [], link("../outside", "l");
     relative_link_to_what_is_missing_on_the_way: OnTheWay, "l/x/y/z", [], link("../outside", "l");
     relative_link_to_nothing: AtTheEnd, "l", [], link("../outside/new", "l");
+    relative_link_to_nothing_with_a_slash: OnTheWay, "l/", [2, 17, 20, 21],
+        link("../outside/new", "l");
     relative_link_below_a_directory: AtTheEnd, "a/b/l", [], link("../../../outside/secret", "a/b/l");
     relative_link_through_a_directory: AtTheEnd, "l", [], link("a/b/../../../outside/secret", "l");
     relative_link_that_comes_back_in: AtTheEnd, "l", [], link("../root/file", "l");

@@ -85,6 +85,20 @@ fn hard_links_into_the_outside_cannot_be_made() {
 }
 
 #[test]
+fn names_with_dots_at_the_end_are_names() {
+    for resolver in RESOLVERS {
+        let scene = Scene::new();
+        let mut served = scene.served(resolver);
+        for name in ["file.", "file..", "...", ".file"] {
+            served.done(&between(FileOp::RENAME, "file", name));
+            served.done(&between(FileOp::LINK, name, "file"));
+            assert_eq!(served.content(name), b"inside");
+            served.done(&on(FileOp::REMOVE, name));
+        }
+    }
+}
+
+#[test]
 fn hard_links_are_refused_unless_allowed() {
     for resolver in RESOLVERS {
         let scene = Scene::new();
