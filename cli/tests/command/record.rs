@@ -279,3 +279,41 @@ fn a_session_given_up_is_recorded_to_its_end() {
     is_sound(&file);
     assert!(recording(&["show", &file]).text().contains("-> SIGNAL       2\n"));
 }
+
+/// A Go agent, whose files are these.
+fn go_files(folder: &Temp) -> String {
+    format!("cd {} && exec {} agent", folder.text(), peer())
+}
+
+#[test]
+fn a_session_of_files_is_recorded_with_what_was_read() {
+    let folder = Temp::new();
+    folder.write("file", "FILE-SECRET\n");
+    let (via, file) = (go_files(&folder), folder.file("files.rec"));
+    for (redact, shown) in
+        [(None, true), (Some("--redact=argv,env"), true), (Some("--redact"), false)]
+    {
+        let mut cat = trunkline(["fs", "--via", &via, "--record", &file]);
+        run(cat.args(redact).args(["cat", "file"])).is(0, "FILE-SECRET\n", "");
+        is_sound(&file);
+        assert_eq!(contains(&file, "FILE-SECRET"), shown, "{redact:?}");
+        let text = recording(&["show", &file]);
+        assert!(text.text().contains("-> FILE REQUEST 1 open file\n"), "{}", text.text());
+    }
+}
+
+#[test]
+fn what_fails_among_files_fails_as_ever_when_it_is_recorded() {
+    let folder = Temp::new();
+    let (via, file) = (go_files(&folder), folder.file("files.rec"));
+    let ended = run(&mut trunkline(["fs", "stat", "none", "--via", &via, "--record", &file]));
+    assert_eq!((ended.code, ended.text()), (Some(1), ""));
+    assert!(ended.line().contains("none: No such file or directory"), "{}", ended.err);
+    is_sound(&file);
+    assert!(recording(&["show", &file]).text().contains("<- FILE ANSWER  1 errno 2 "));
+    let nowhere = folder.file("no/file");
+    let ended = run(&mut trunkline(["fs", "mkdir", "made", "--via", &via, "--record", &nowhere]));
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.line().starts_with(&format!("--record {nowhere}: ")), "{}", ended.err);
+    assert!(fs::metadata(folder.file("made")).is_err());
+}
