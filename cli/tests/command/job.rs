@@ -4,7 +4,7 @@ use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
@@ -50,13 +50,31 @@ pub(crate) fn shell(script: &str) -> Command {
 
 /// A program free of what the environment of the tests could change.
 pub(crate) fn clean(program: &str) -> Command {
-    let mut command = Command::new(program);
+    let mut command = undisturbed(program);
     let unwanted =
         ["TRUNKLINE_VIA", "RUST_LOG", "MPROXY_CHANGED_ENVS", "SUDO_UID", "SUDO_GID", "COLUMNS"];
     for name in unwanted {
         command.env_remove(name);
     }
     command.env("LC_ALL", "C").stdin(Stdio::null());
+    command
+}
+
+/// A program without the signals that whoever started the tests ignores, as `nohup` does with SIGHUP:
+/// they would be ignored below it, too.
+fn undisturbed(program: &str) -> Command {
+    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+        let status = fs::read_to_string("/proc/self/status").expect("/proc");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = u64::from_str_radix(mask.expect("a mask").trim(), 16).expect("a number");
+        // This process ignores SIGPIPE itself, and not for others.
+        mask & !(1 << (Signal::PIPE.as_raw() - 1)) != 0
+    });
+    if !*IGNORED {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal", program]);
     command
 }
 
