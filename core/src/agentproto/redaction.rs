@@ -92,7 +92,8 @@ impl Redaction {
             let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
             // Names of groups stand before the key (section 11), or around it in the value.
             let name = key.rsplit('.').next().unwrap_or_default();
-            if self.hides(name) || value.split(['=', ' ', '[', '.']).any(|word| self.hides(word)) {
+            let mut inside = value.split([' ', '[', '.']).filter_map(|word| word.split_once('='));
+            if self.hides(name) || inside.any(|(name, _)| self.hides(name)) {
                 *attribute = format!("{key}={REDACTED}");
             }
         }
@@ -178,7 +179,8 @@ mod tests {
             }
         }
         assert_eq!(shown(ENVIRONMENT, "env=[A=1]"), "env=[redacted]");
-        for attribute in ["env=[A=1]", "path=/bin/argv0", "pid=7", "env_keep=2"] {
+        assert_eq!(shown(ENVIRONMENT, "path=env"), "path=env");
+        for attribute in ["env=[A=1]", "path=/bin/argv", "path=argv", "pid=7", "env_keep=2"] {
             assert_eq!(shown(ARGUMENTS, attribute), attribute);
         }
     }
