@@ -59,7 +59,7 @@ impl Session {
         let session = error.get_ref().and_then(|source| source.downcast_ref::<SessionError>());
         // A request that nobody could send, such as one with a path of 16 MiB, ends nothing.
         if session.is_some_and(|session| !matches!(session, SessionError::Misuse(_))) {
-            return Err(self.lost(path, error).into());
+            return Err(self.lost(format_args!("{}: {error}", shown(path))).into());
         }
         self.complain(format_args!("{}: {}", shown(path), reason(error)));
         Ok(())
@@ -84,10 +84,9 @@ impl Session {
         self.failed.set(true);
     }
 
-    /// The session is over, and the command was busy with this file.
-    fn lost(&self, path: &str, error: &io::Error) -> Failure {
-        let (command, path) = (self.command, shown(path));
-        Failure::local(format!("fs {command}: {path}: the agent was lost: {error}"))
+    /// The session is over; the error says what the command was busy with.
+    pub(crate) fn lost(&self, error: impl fmt::Display) -> Failure {
+        Failure::local(format!("fs {}: the agent was lost: {error}", self.command))
     }
 
     /// The session is over, and the error says with which file.

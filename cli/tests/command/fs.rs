@@ -5,22 +5,25 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::interop::peer;
-use crate::job::{Ended, run, trunkline};
+use crate::job::{Ended, PROGRAM, run, trunkline};
 use crate::temp::Temp;
 
 /// Who serves the files.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Server {
+    /// Our own agent.
+    Ours,
     /// The Go peer.
     Go,
 }
 
-pub(crate) const SERVERS: [Server; 1] = [Server::Go];
+pub(crate) const SERVERS: [Server; 2] = [Server::Ours, Server::Go];
 
 impl Server {
     /// What leads to it.
     pub(crate) fn via(self) -> String {
         match self {
+            Self::Ours => format!("{PROGRAM} agent"),
             Self::Go => format!("{} agent", peer()),
         }
     }
