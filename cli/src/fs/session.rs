@@ -59,7 +59,7 @@ impl Session {
         let session = error.get_ref().and_then(|source| source.downcast_ref::<SessionError>());
         // A request that nobody could send, such as one with a path of 16 MiB, ends nothing.
         if session.is_some_and(|session| !matches!(session, SessionError::Misuse(_))) {
-            return Err(self.lost(format_args!("{}: {error}", shown(path))).into());
+            return Err(self.over(format_args!("{}: {error}", shown(path))).into());
         }
         self.complain(format_args!("{}: {}", shown(path), reason(error)));
         Ok(())
@@ -84,13 +84,8 @@ impl Session {
         self.failed.set(true);
     }
 
-    /// The session is over; the error says what the command was busy with.
-    pub(crate) fn lost(&self, error: impl fmt::Display) -> Failure {
-        Failure::local(format!("fs {}: the agent was lost: {error}", self.command))
-    }
-
     /// The session is over, and the error says with which file.
-    pub(crate) fn over(&self, error: &io::Error) -> Failure {
+    pub(crate) fn over(&self, error: impl fmt::Display) -> Failure {
         Failure::local(format!("fs {}: the agent was lost: {error}", self.command))
     }
 
