@@ -59,7 +59,9 @@ impl Session {
         let session = error.get_ref().and_then(|source| source.downcast_ref::<SessionError>());
         // A request that nobody could send, such as one with a path of 16 MiB, ends nothing.
         if session.is_some_and(|session| !matches!(session, SessionError::Misuse(_))) {
-            return Err(self.over(format_args!("{}: {error}", shown(path))).into());
+            let (command, path) = (self.command, shown(path));
+            let line = format!("fs {command}: {path}: the agent was lost: {error}");
+            return Err(Failure::local(line).into());
         }
         self.complain(format_args!("{}: {}", shown(path), reason(error)));
         Ok(())
@@ -85,7 +87,7 @@ impl Session {
     }
 
     /// The session is over, and the error says with which file.
-    pub(crate) fn over(&self, error: impl fmt::Display) -> Failure {
+    pub(crate) fn over(&self, error: &io::Error) -> Failure {
         Failure::local(format!("fs {}: the agent was lost: {error}", self.command))
     }
 

@@ -6,6 +6,9 @@ use jiff::{Timestamp, civil};
 /// Half a year, of the mean length of the calendar: `ls` shows the year of what is older.
 const RECENT: i64 = 31_556_952 / 2 * 1_000_000_000;
 
+/// What the agent's clock may be ahead, before what was written just now is shown as of the future.
+const AHEAD: i64 = 600 * 1_000_000_000;
+
 /// How times are shown in a listing.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum TimeStyle {
@@ -33,7 +36,8 @@ impl Clock {
     pub(crate) fn show(&self, time: i64, style: TimeStyle) -> String {
         // Any time of 64 bits in nanoseconds is within the calendar.
         let when = Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
-        let recent = time <= self.now && self.now.saturating_sub(time) < RECENT;
+        let age = self.now.saturating_sub(time);
+        let recent = (-AHEAD..RECENT).contains(&age);
         let format = match style {
             TimeStyle::Locale if recent => "%b %e %H:%M",
             TimeStyle::Locale => "%b %e  %Y",

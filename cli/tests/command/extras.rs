@@ -9,7 +9,8 @@ use crate::crafted::Crafted;
 use crate::job::{clean, exec, run, shell, trunkline};
 use crate::temp::Temp;
 
-const COMMANDS: [&str; 7] = ["exec", "paths", "agent", "decode", "encode", "completions", "man"];
+const COMMANDS: [&str; 8] =
+    ["exec", "paths", "fs", "agent", "decode", "encode", "completions", "man"];
 
 #[test]
 fn help_and_version() {

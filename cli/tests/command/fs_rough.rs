@@ -209,7 +209,7 @@ fn an_agent_that_is_lost_midway_is_255_and_one_line() {
             assert_eq!(ended.code, Some(255), "{ended:?}");
             let line = ended.line();
             assert!(
-                line.starts_with(&format!("fs {}: the agent was lost: {big}: ", command[0])),
+                line.starts_with(&format!("fs {}: {big}: the agent was lost: ", command[0])),
                 "{line}"
             );
             assert!(ended.out.len() < 1_000_000);

@@ -19,8 +19,8 @@ use super::watch::{Watch, settings};
 /// An agent driven by operations.
 ///
 /// Input: a byte of settings, a byte whose bit 0 asks for a host that answers at once and whose bit 1
-/// for one that keeps its files with the server of files, then operations: bytes and frames of the peer, what the host reports and does, polls in any order,
-/// time, and cuts of either direction.
+/// for one that keeps its files with the server of files, then operations: bytes and frames of the
+/// peer, what the host reports and does, polls in any order, time, and cuts of either direction.
 ///
 /// Holds: what every machine promises (one canonical frame a segment, bytes out in order and once,
 /// bounded queues, a closed session stays closed and is told once); what is read of a stream is
