@@ -2,7 +2,9 @@
 
 use rustix::fs::{FileType, RawMode};
 use rustix::fs::{Stat as Raw, Timespec, Timestamps};
-use trunkline_core::agentproto::{Stat, Statfs, mode_from_unix};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use trunkline_core::agentproto::Statfs;
+use trunkline_core::agentproto::{Stat, mode_from_unix};
 
 /// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;
@@ -13,7 +15,7 @@ const SECOND: i64 = 1_000_000_000;
 pub(super) fn stat(raw: &Raw, name: String) -> Stat {
     Stat {
         is_dir: kind(raw) == FileType::Directory,
-        mode: mode_from_unix(raw.st_mode as u32),
+        mode: mode_from_unix(mode(raw)),
         name,
         size: raw.st_size as i64,
         mtime: nanoseconds(raw.st_mtime as i64, raw.st_mtime_nsec as i64),
@@ -27,6 +29,13 @@ pub(super) fn stat(raw: &Raw, name: String) -> Stat {
         inode: raw.st_ino as u64,
         uid: raw.st_uid,
     }
+}
+
+/// The `st_mode` of these attributes.
+// Narrower on some systems.
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+pub(super) fn mode(raw: &Raw) -> u32 {
+    raw.st_mode as u32
 }
 
 /// What kind of file these are the attributes of.

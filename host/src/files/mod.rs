@@ -30,7 +30,7 @@ use trunkline_core::agentproto::{FileOp, FileRequest, FileResponse, mode_bits};
 pub use opened::Opened;
 pub use policy::{BadNames, FilePolicy, Resolver};
 
-use attributes::{base_name, kind, kind_text, stat};
+use attributes::{base_name, kind, kind_text, mode, stat};
 use fault::{Failure, Fault};
 use pool::Pool;
 use tree::Tree;
@@ -44,7 +44,7 @@ const FLAGS: OFlags = OFlags::RWMODE
     .union(OFlags::TRUNC)
     .union(OFlags::APPEND)
     .union(OFlags::NONBLOCK)
-    .union(OFlags::DSYNC)
+    // With O_DSYNC, which is a bit of it.
     .union(OFlags::SYNC)
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
@@ -221,7 +221,7 @@ impl FileSystem {
     fn may_open(&self, found: &rustix::fs::Stat, writes: bool) -> Result<(), Fault> {
         match kind(found) {
             FileType::RegularFile => {
-                if writes && !self.policy.allows_set_id() && found.st_mode & SET_ID != 0 {
+                if writes && !self.policy.allows_set_id() && mode(found) & SET_ID != 0 {
                     let text = "it has set-ID bits, and is not written to here";
                     return Err(Fault::told(Errno::PERM, text));
                 }

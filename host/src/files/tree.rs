@@ -36,6 +36,7 @@ pub(super) struct Place<'a> {
 #[derive(Debug)]
 pub(super) enum Dir<'a> {
     Borrowed(BorrowedFd<'a>),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     Owned(OwnedFd),
 }
 
@@ -43,6 +44,7 @@ impl AsFd for Dir<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Borrowed(dir) => dir.as_fd(),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
             Self::Owned(dir) => dir.as_fd(),
         }
     }

@@ -275,6 +275,48 @@ fn directories_beyond_what_the_wire_carries_say_so_at_once() {
     }
 }
 
+#[test]
+fn descriptors_that_run_out_are_errno_24_and_nothing_is_lost() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // The limit is the whole process's, so it needs one of its own.
+    if !in_own_mounts("rough::descriptors_that_run_out_are_errno_24_and_nothing_is_lost") {
+        return;
+    }
+    let dir = TempDir::new();
+    let deep = vec!["d"; 100].join("/");
+    fs::create_dir_all(dir.path().join(&deep)).unwrap();
+    fs::write(dir.path().join("file"), "content").unwrap();
+    let before = getrlimit(Resource::Nofile);
+    for resolver in RESOLVERS {
+        let mut served = Served::below(dir.path(), resolver);
+        served.done(&on(FileOp::STAT, &deep));
+        let limit = Rlimit { current: Some(64), maximum: before.maximum };
+        setrlimit(Resource::Nofile, limit).unwrap();
+        let mut handles = Vec::new();
+        let refused = loop {
+            let response = served.ask(&on(FileOp::OPEN, "file"));
+            if response.errno != 0 {
+                break response;
+            }
+            handles.push(response.handle);
+        };
+        assert!(handles.len() > 40, "{}", handles.len());
+        assert_eq!((refused.errno, &*refused.message), (24, "open file: too many open files"));
+        assert_eq!(served.failed(&on(FileOp::READ_DIR, "d")).0, 24);
+        // What needs none goes on.
+        assert_eq!(served.done(&read(handles[0], 0, 100)).count, 7);
+        for handle in handles {
+            served.done(&at(FileOp::CLOSE, handle));
+        }
+        assert_eq!(served.content("file"), b"content");
+        // The walk holds each directory that it is in.
+        let response = served.ask(&on(FileOp::STAT, &deep));
+        assert_eq!(response.errno, if resolver == RESOLVERS[0] { 0 } else { 24 });
+        setrlimit(Resource::Nofile, before.clone()).unwrap();
+        served.done(&on(FileOp::STAT, &deep));
+    }
+}
+
 /// Lets the peak of this process's memory begin anew.
 fn forget_peak() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
