@@ -25,6 +25,7 @@ mod rough;
 mod serving;
 mod signals;
 mod streams;
+mod transfer;
 mod via;
 
 pub(crate) mod peer;

@@ -70,7 +70,7 @@ impl Progress {
             }
             TransferEvent::Failed(error) => self.say(error),
             TransferEvent::Skipped { path, what } => {
-                self.say(format_args!("{}: skipped: it is {what}", escape(path)));
+                self.say(format_args!("{}: skipped: {what}", escape(path)));
             }
             _ => {}
         }

@@ -99,7 +99,7 @@ pub(crate) async fn get(args: Get, session: &Session) -> Result<(), Stop> {
         paths.into_iter().map(|path| remote(path, session)).collect::<Result<Vec<_>, _>>()?;
     let mut run = Run::new("get", &how, session);
     for source in sources {
-        run.busy = true;
+        run.begin();
         let progress = &mut run.progress;
         let done =
             session.files.get(&*source, &target, options.clone(), |event| progress.take(&event));
@@ -118,7 +118,7 @@ pub(crate) async fn put(args: Put, session: &Session) -> Result<(), Stop> {
     }
     let mut run = Run::new("put", &how, session);
     for source in paths {
-        run.busy = true;
+        run.begin();
         let progress = &mut run.progress;
         let (source, options) = (Path::new(&source), how.options());
         let done =
@@ -159,10 +159,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn begin(&mut self) {
+        self.busy = true;
+        self.progress.next();
+    }
+
     /// Takes in what became of one source. Only a lost session stops the others.
     fn done(&mut self, done: io::Result<TransferSummary>) -> Result<(), Stop> {
         self.busy = false;
-        self.progress.next();
         match done {
             Ok(summary) => {
                 let total = &mut self.total;

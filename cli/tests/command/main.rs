@@ -36,4 +36,7 @@ mod sshd;
 mod stdin;
 mod temp;
 mod terminal;
+mod transfer;
+mod transfer_cut;
+mod transfer_ssh;
 mod usage;

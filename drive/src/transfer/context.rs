@@ -9,13 +9,16 @@ use trunkline_core::agentproto::{FileOp, FileRequest, FileResponse, Stat};
 use super::options::{
     TransferError, TransferEvent, TransferOptions, TransferProgress, TransferSummary,
 };
-use super::room::Room;
+use super::room::{Permit, Room};
 use super::window;
 use super::workers::Workers;
 use crate::{Clock, Files, Runtime};
 
 /// Threads for local file work.
 const THREADS: usize = 4;
+
+/// As much as the session takes in before it has sent something.
+const UNSENT: usize = 8 << 20;
 
 /// O_NONBLOCK of Linux. Where it means something else it means nothing without O_CREAT.
 const NON_BLOCKING: i32 = 0x800;
@@ -27,6 +30,8 @@ pub(super) struct Context<'o, R> {
     pub(super) options: TransferOptions,
     /// Bytes under way, of all files together.
     pub(super) room: Room,
+    /// Bytes that were read here and have not left: less than what is under way on a long link.
+    pub(super) unsent: Room,
     pub(super) workers: Workers,
     pub(super) buffers: Buffers,
     clock: Clock,
@@ -50,6 +55,7 @@ impl<'o, R: Runtime> Context<'o, R> {
             files,
             options,
             room: Room::new(window::MOST),
+            unsent: Room::new(UNSENT),
             workers: Workers::new(THREADS),
             buffers: Buffers::default(),
             clock: R::clock(),
@@ -218,8 +224,8 @@ impl Buffers {
     }
 
     /// Takes a buffer back once it was sent.
-    pub(super) fn lend(&self, buffer: Vec<u8>) -> bytes::Bytes {
-        bytes::Bytes::from_owner(Lent { buffer, home: self.clone() })
+    pub(super) fn lend(&self, buffer: Vec<u8>, unsent: Permit) -> bytes::Bytes {
+        bytes::Bytes::from_owner(Lent { buffer, home: self.clone(), _unsent: unsent })
     }
 
     pub(super) fn give_back(&self, mut buffer: Vec<u8>) {
@@ -231,6 +237,7 @@ impl Buffers {
 struct Lent {
     buffer: Vec<u8>,
     home: Buffers,
+    _unsent: Permit,
 }
 
 impl AsRef<[u8]> for Lent {

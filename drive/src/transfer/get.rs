@@ -29,10 +29,10 @@ pub(super) const COMPARED: u64 = 1 << 20;
 /// What a mode says a file is, if it is nothing that can be transferred.
 pub(super) fn special(mode: u32) -> Option<&'static str> {
     let kinds = [
-        (1 << 25, "a named pipe"),
-        (1 << 24, "a socket"),
-        (1 << 26, "a device"),
-        (1 << 19, "no regular file"),
+        (1 << 25, "it is a named pipe"),
+        (1 << 24, "it is a socket"),
+        (1 << 26, "it is a device"),
+        (1 << 19, "it is no regular file"),
     ];
     kinds.into_iter().find(|(bit, _)| mode & bit != 0).map(|(_, what)| what)
 }

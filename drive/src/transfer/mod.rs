@@ -43,6 +43,8 @@ use self::context::Context;
 use self::get::{Place, Source};
 use crate::{Files, Runtime};
 
+const RECURSIVE: &str = "it is a directory, and only files were to be transferred";
+
 impl<R: Runtime> Files<R> {
     /// Brings a file here, or a tree of them, to exactly this local path.
     ///
@@ -105,7 +107,7 @@ async fn put<R: Runtime>(
     let facts = cx.local(&shown, move || local::Facts::of_path(&owned)).await?;
     if facts.kind == FileType::Directory {
         if !cx.options.recursive {
-            return Err(TransferError::said(shown, "it is a directory"));
+            return Err(TransferError::said(shown, RECURSIVE));
         }
         let mut target = remote;
         if cx.options.into_dir
@@ -146,8 +148,12 @@ async fn put<R: Runtime>(
     Err(TransferError::said(target, "it is a directory"))
 }
 
-/// The name that a local path has for the agent; `None` for one such as `..`.
+/// The name that a local path has for the agent; `None` for one such as `..` or `dir/.`, which
+/// means what is in it.
 fn own_name(path: &Path, shown: &str) -> Result<Option<String>, TransferError> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/.") {
+        return Ok(None);
+    }
     let name = |name: &OsStr| name.to_str().map(str::to_owned);
     path.file_name().map(|own| name(own).ok_or_else(|| not_utf8(shown))).transpose()
 }
@@ -168,7 +174,7 @@ async fn get<R: Runtime>(
     let shown = path.to_string_lossy().into_owned();
     if stat.is_dir {
         if !cx.options.recursive {
-            return Err(TransferError::said(remote, "it is a directory"));
+            return Err(TransferError::said(remote, RECURSIVE));
         }
         drop(opened);
         let (parent, name) = match (path.parent(), path.file_name()) {

@@ -83,7 +83,7 @@ pub enum TransferEvent<'a> {
         /// The path of it, at the side that it is on. It may hold any character: escape it before
         /// showing it.
         path: &'a str,
-        /// What it is.
+        /// What it is: "it is a named pipe" and the like.
         what: &'static str,
     },
 }
@@ -105,6 +105,11 @@ impl TransferError {
     /// An error in words of our own.
     pub(super) fn said(path: impl Into<String>, text: &'static str) -> Self {
         Self::new(path, io::Error::other(text))
+    }
+
+    /// Names the file that people know instead of the one it is written as.
+    pub(super) fn of_file(self, part: &str, path: &str) -> Self {
+        if self.path == part { Self { path: path.to_owned(), ..self } } else { self }
     }
 
     pub(super) fn with_part(self, part: String) -> Self {
@@ -146,8 +151,8 @@ impl TransferError {
 impl fmt::Display for TransferError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match FileError::of(&self.error) {
-            // It names the file itself.
-            Some(error) if !error.path.is_empty() => error.fmt(f)?,
+            // It names the file itself, and what was done to it.
+            Some(error) if error.path == self.path => error.fmt(f)?,
             _ => write!(f, "{}: {}", trunkline_core::agentproto::escape(&self.path), self.error)?,
         }
         match &self.part {

@@ -22,7 +22,7 @@ use super::window::CHUNK;
 use crate::{FileError, Runtime};
 
 /// Files below this are written with one request.
-const SMALL: u64 = 256 << 10;
+const SMALL: u64 = 128 << 10;
 
 /// What is read of a file whose size says nothing, as in `/proc`.
 const UNKNOWN: usize = 128 << 10;
@@ -35,10 +35,10 @@ const CREATE_NEW: i32 = READ_WRITE | 0x40 | 0x80;
 pub(super) fn special_kind(kind: FileType) -> Option<&'static str> {
     match kind {
         FileType::RegularFile | FileType::Directory | FileType::Symlink => None,
-        FileType::Fifo => Some("a named pipe"),
-        FileType::Socket => Some("a socket"),
-        FileType::CharacterDevice | FileType::BlockDevice => Some("a device"),
-        _ => Some("no regular file"),
+        FileType::Fifo => Some("it is a named pipe"),
+        FileType::Socket => Some("it is a socket"),
+        FileType::CharacterDevice | FileType::BlockDevice => Some("it is a device"),
+        _ => Some("it is no regular file"),
     }
 }
 
@@ -102,9 +102,10 @@ pub(super) async fn put_file<R: Runtime>(
         return Ok(Put::Done);
     }
     let done = match content {
-        Some(content) if !cx.options.verify => put.small(content).await?,
-        _ => put.large().await?,
+        Some(content) if !cx.options.verify => put.small(content).await,
+        _ => put.large().await,
     };
+    let done = done.map_err(|error| error.of_file(&put.part, target))?;
     if matches!(done, Put::Done) {
         cx.progress(|progress| progress.files += 1);
         cx.count(|summary| summary.files += 1);
@@ -117,8 +118,8 @@ async fn open<R: Runtime>(cx: &Context<'_, R>, origin: &Origin) -> Result<Opened
     let opened = cx.local(&origin.shown, move || {
         let (fd, facts) = local::open_file(&from.dir, &from.name, from.follow)?;
         if facts.kind != FileType::RegularFile {
-            let what = special_kind(facts.kind).unwrap_or("no regular file");
-            return Err(io::Error::other(format!("it is {what}")));
+            let what = special_kind(facts.kind).unwrap_or("it is no regular file");
+            return Err(io::Error::other(what));
         }
         let mut content = Vec::new();
         let most = match usize::try_from(facts.size) {
@@ -367,12 +368,12 @@ impl<R: Runtime> Putting<'_, '_, R> {
     async fn stream(&self, handle: &Handle<'_, R>) -> Result<(), TransferError> {
         let (cx, mut at) = (self.cx, 0);
         loop {
-            let _permit = cx.room.take(CHUNK).await;
+            let unsent = cx.unsent.take(CHUNK).await;
             let (fd, buffers) = (Arc::clone(&self.fd), cx.buffers.clone());
             let read = cx.local(self.shown, move || {
                 let mut buffer = buffers.take();
                 local::read_at(&fd, &mut buffer, CHUNK, at)?;
-                Ok(buffers.lend(buffer))
+                Ok(buffers.lend(buffer, unsent))
             });
             let bytes = read.await?;
             let len = bytes.len() as u64;

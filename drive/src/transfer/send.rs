@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use trunkline_core::agentproto::{FileOp, FileRequest};
@@ -137,10 +137,11 @@ async fn read<R: Runtime>(
     len: usize,
 ) -> Result<Bytes, TransferError> {
     let (fd, buffers) = (Arc::clone(fd), cx.buffers.clone());
+    let unsent = cx.unsent.take(len).await;
     let read = cx.local(shown, move || {
         let mut buffer = buffers.take();
         let count = local::read_at(&fd, &mut buffer, len, at)?;
-        Ok((buffers.lend(buffer), count))
+        Ok((buffers.lend(buffer, unsent), count))
     });
     let (bytes, count) = read.await?;
     if count < len {
@@ -150,25 +151,18 @@ async fn read<R: Runtime>(
 }
 
 impl<R: Runtime> Handle<'_, R> {
-    /// Writes all of it. Agents may cut what they write at a time.
-    pub(super) async fn write(&self, mut at: u64, mut bytes: Bytes) -> Result<(), TransferError> {
-        while !bytes.is_empty() {
-            let answer = self
-                .ask(FileRequest {
-                    op: FileOp::WRITE_AT,
-                    offset: offset(at),
-                    data: bytes.clone().into(),
-                    ..Default::default()
-                })
-                .await?;
-            let count = usize::try_from(answer.count).unwrap_or(0).min(bytes.len());
-            if count == 0 {
-                let text = "the agent wrote nothing and gave no reason";
-                return Err(TransferError::said(self.path(), text));
-            }
-            bytes.advance(count);
-            at += count as u64;
+    /// Writes all of it. The bytes are let go as soon as they have left.
+    pub(super) async fn write(&self, at: u64, bytes: Bytes) -> Result<(), TransferError> {
+        let len = bytes.len();
+        if len == 0 {
+            return Ok(());
         }
-        Ok(())
+        let (op, data) = (FileOp::WRITE_AT, bytes.into());
+        let request = FileRequest { op, offset: offset(at), data, ..Default::default() };
+        match self.ask(request).await?.count {
+            count if usize::try_from(count) == Ok(len) => Ok(()),
+            // An agent that could not write all of it has to say why.
+            _ => Err(TransferError::said(self.path(), "the agent wrote only a part of it")),
+        }
     }
 }
