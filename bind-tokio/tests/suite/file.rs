@@ -1,4 +1,4 @@
-//! Open files: reading, writing and seeking, against the Go peer as the agent.
+//! Open files: reading, writing and seeking, against both agents.
 
 use std::fs;
 use std::io::{ErrorKind, SeekFrom};
@@ -7,18 +7,18 @@ use bytes::Bytes;
 
 use crate::rt::{self, OpenOptions};
 
-use super::files::{Folder, each, errno, go_files};
+use super::files::{Folder, each, errno};
 use super::support::Pattern;
 
 const COUNT: usize = 3_000_000;
 
 #[test]
 fn a_file_is_read_from_front_to_back() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("read");
         let pattern = Pattern::new();
         fs::write(folder.at("f"), pattern.head(COUNT)).unwrap();
-        let files = go_files();
+        let files = agent();
         let mut file = files.open(folder.at("f")).await.unwrap();
         let all = rt::read_to_end(&mut file).await.unwrap();
         assert_eq!(all.len(), COUNT);
@@ -41,10 +41,10 @@ fn a_file_is_read_from_front_to_back() {
 
 #[test]
 fn a_file_is_written_whatever_the_size_of_writes() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("write");
         let pattern = Pattern::new();
-        let files = go_files();
+        let files = agent();
         for size in [1_001, 65_536, 700_000] {
             let mut file = files.create(folder.at("f")).await.unwrap();
             let mut sent = 0;
@@ -72,9 +72,9 @@ fn a_file_is_written_whatever_the_size_of_writes() {
 
 #[test]
 fn reading_writing_and_seeking_agree_about_the_position() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("seek");
-        let files = go_files();
+        let files = agent();
         let mut file = files.create(folder.at("f")).await.unwrap();
         rt::write_all(&mut file, b"hello, world").await.unwrap();
         assert_eq!(rt::seek(&mut file, SeekFrom::Start(7)).await.unwrap(), 7);
@@ -100,10 +100,10 @@ fn reading_writing_and_seeking_agree_about_the_position() {
 
 #[test]
 fn what_is_read_at_the_end_comes_when_the_file_has_grown() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("grow");
         fs::write(folder.at("f"), b"one").unwrap();
-        let files = go_files();
+        let files = agent();
         let mut file = files.open(folder.at("f")).await.unwrap();
         assert_eq!(rt::read_to_end(&mut file).await.unwrap(), b"one");
         fs::write(folder.at("f"), b"one two").unwrap();
@@ -113,10 +113,10 @@ fn what_is_read_at_the_end_comes_when_the_file_has_grown() {
 
 #[test]
 fn a_handle_reads_and_writes_anywhere_beside_its_position() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("anywhere");
         let pattern = Pattern::new();
-        let files = go_files();
+        let files = agent();
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600);
         let mut file = files.open_with(folder.at("f"), &options).await.unwrap();
         file.write_at(5, pattern.head(900_000).into()).await.unwrap();
@@ -135,10 +135,10 @@ fn a_handle_reads_and_writes_anywhere_beside_its_position() {
 
 #[test]
 fn what_is_appended_goes_to_the_end_wherever_that_is() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("append");
         fs::write(folder.at("f"), b"0").unwrap();
-        let files = go_files();
+        let files = agent();
         let options = OpenOptions::new().append(true);
         let mut one = files.open_with(folder.at("f"), &options).await.unwrap();
         let mut two = files.open_with(folder.at("f"), &options).await.unwrap();
@@ -157,10 +157,10 @@ fn what_is_appended_goes_to_the_end_wherever_that_is() {
 
 #[test]
 fn errors_of_writing_are_told_by_the_next_call_and_by_closing() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("refused");
         fs::write(folder.at("f"), b"one").unwrap();
-        let files = go_files();
+        let files = agent();
         // For reading only.
         let mut file = files.open(folder.at("f")).await.unwrap();
         rt::write_all(&mut file, b"x").await.unwrap();
@@ -192,11 +192,11 @@ fn errors_of_writing_are_told_by_the_next_call_and_by_closing() {
 
 #[test]
 fn whole_files_are_copied_with_progress() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("copy");
         let pattern = Pattern::new();
         fs::write(folder.at("f"), pattern.head(COUNT)).unwrap();
-        let files = go_files();
+        let files = agent();
         let (mut told, mut bytes) = (Vec::new(), Vec::new());
         let count = rt::copy_to(&files, folder.at("f"), &mut bytes, |count| told.push(count));
         assert_eq!(count.await.unwrap(), COUNT as u64);
@@ -221,12 +221,12 @@ fn whole_files_are_copied_with_progress() {
 
 #[test]
 fn the_entries_of_a_directory_come_one_by_one() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("list");
         for index in 0..300 {
             fs::write(folder.at(&format!("{index:03}")), vec![0; index]).unwrap();
         }
-        let files = go_files();
+        let files = agent();
         let mut entries = files.read_dir(folder.path().to_str().unwrap());
         let mut seen = 0;
         while let Some(stat) = entries.next_entry().await.unwrap() {

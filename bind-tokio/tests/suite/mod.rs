@@ -11,6 +11,7 @@ mod echo;
 mod exit;
 mod file;
 mod files;
+mod files_given_up;
 mod files_peer;
 mod given_up;
 mod halves;
