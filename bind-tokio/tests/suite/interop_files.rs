@@ -1,39 +1,16 @@
 //! Files of the bindings' agents for the Go peer as the client.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
 
+use super::files::Folder;
+use super::interop::go_peer;
 use super::support::agent_program;
 use file_client::{FileClient, agree, many_at_once};
-
-use super::interop::go_peer;
 
 #[path = "../../../conformance/peers/file_client.rs"]
 mod file_client;
 #[path = "../../../conformance/peers/file_script.rs"]
 mod file_script;
-
-/// A folder that goes away with the value.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("trunkline-interop-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path.canonicalize().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The Go client with this binding's agent.
 fn client() -> FileClient {

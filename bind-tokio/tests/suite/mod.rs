@@ -24,6 +24,7 @@ mod paths;
 mod recording;
 mod rough;
 mod serving;
+mod serving_files;
 mod signals;
 mod streams;
 mod transfer;
