@@ -13,19 +13,14 @@ use trunkline_core::agentproto::{
 };
 
 use crate::rt::{
-    self, Agent, Config, FileOp, Files, TransferError, TransferEvent, TransferOptions,
-    TransferProgress, TransferSummary, files_over,
+    self, Config, FileOp, Files, TransferError, TransferEvent, TransferOptions, TransferProgress,
+    TransferSummary, files_over,
 };
 
-use super::files::{Folder, each, go_files};
+use super::files::{Folder, each};
 use super::peer::{Peer, bytes_of};
-use super::support::{Pattern, agent_program, cancel_at, eventually};
+use super::support::{Pattern, cancel_at, eventually};
 use super::wire::{Line, wire};
-
-/// Both agents there are.
-fn agents() -> [Files; 2] {
-    [go_files(), Agent::command(agent_program(), [""; 0]).files().unwrap()]
-}
 
 fn recursive() -> TransferOptions {
     let mut options = TransferOptions::default();
@@ -80,87 +75,82 @@ fn tree(path: &str) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn a_tree_goes_there_and_back() {
-    each(async || {
-        for files in agents() {
-            let folder = Folder::new("tree");
-            let pattern = Pattern::new();
-            fs::create_dir_all(folder.at("from/a/b")).unwrap();
-            fs::create_dir_all(folder.at("from/empty")).unwrap();
-            let sizes = [0, 1, 4_096, 262_143, 262_144, 3_000_000];
-            for (number, size) in sizes.into_iter().enumerate() {
-                let name = if number % 2 == 0 { "from" } else { "from/a/b" };
-                fs::write(folder.at(&format!("{name}/{number}")), pattern.head(size)).unwrap();
-            }
-            symlink("../0", folder.at("from/a/link")).unwrap();
-            let all: u64 = sizes.into_iter().map(|size| size as u64).sum();
-            for (way, [from, to]) in [["from", "there"], ["there", "back"]].into_iter().enumerate()
-            {
-                let (from, to) = (folder.at(from), folder.at(to));
-                let mut told = Told::default();
-                let take = |event: TransferEvent<'_>| told.take(&event);
-                let done = match way {
-                    0 => files.put(&from, &*to, recursive(), take).await,
-                    _ => files.get(&*from, &to, recursive(), take).await,
-                };
-                let TransferSummary { files, directories, links, bytes, failed, .. } =
-                    done.unwrap();
-                assert_eq!((files, directories, links, bytes, failed), (6, 4, 1, all, 0));
-                let TransferProgress { bytes, total_bytes, files, complete, .. } = told.last;
-                assert_eq!((bytes, total_bytes, files, complete), (all, all, 6, true));
-                assert!(tree(&from) == tree(&to));
-            }
-            files.close().await;
+    each(async |agent| {
+        let files = agent();
+        let folder = Folder::new("tree");
+        let pattern = Pattern::new();
+        fs::create_dir_all(folder.at("from/a/b")).unwrap();
+        fs::create_dir_all(folder.at("from/empty")).unwrap();
+        let sizes = [0, 1, 4_096, 262_143, 262_144, 3_000_000];
+        for (number, size) in sizes.into_iter().enumerate() {
+            let name = if number % 2 == 0 { "from" } else { "from/a/b" };
+            fs::write(folder.at(&format!("{name}/{number}")), pattern.head(size)).unwrap();
         }
+        symlink("../0", folder.at("from/a/link")).unwrap();
+        let all: u64 = sizes.into_iter().map(|size| size as u64).sum();
+        for (way, [from, to]) in [["from", "there"], ["there", "back"]].into_iter().enumerate() {
+            let (from, to) = (folder.at(from), folder.at(to));
+            let mut told = Told::default();
+            let take = |event: TransferEvent<'_>| told.take(&event);
+            let done = match way {
+                0 => files.put(&from, &*to, recursive(), take).await,
+                _ => files.get(&*from, &to, recursive(), take).await,
+            };
+            let TransferSummary { files, directories, links, bytes, failed, .. } = done.unwrap();
+            assert_eq!((files, directories, links, bytes, failed), (6, 4, 1, all, 0));
+            let TransferProgress { bytes, total_bytes, files, complete, .. } = told.last;
+            assert_eq!((bytes, total_bytes, files, complete), (all, all, 6, true));
+            assert!(tree(&from) == tree(&to));
+        }
+        files.close().await;
     });
 }
 
 #[test]
 fn one_that_is_dropped_closes_what_it_opened_and_can_be_gone_on_with() {
-    each(async || {
-        for files in agents() {
-            let folder = Folder::new("dropped");
-            let (from, to) = (folder.at("from"), folder.at("to"));
-            let whole = Pattern::new().head(20 << 20);
-            fs::write(&from, &whole).unwrap();
-            let seen = Mutex::new(TransferProgress::default());
-            {
-                let take = |event: TransferEvent<'_>| {
-                    if let TransferEvent::Progress(progress) = event {
-                        *seen.lock().unwrap() = progress;
-                    }
-                };
-                let mut get = std::pin::pin!(files.get(&*from, &to, recursive(), take));
-                is_send(&get);
-                while seen.lock().unwrap().bytes < 1 << 20 {
-                    assert!(cancel_at(1, get.as_mut()).await.is_none(), "it is over already");
-                    rt::sleep(std::time::Duration::from_micros(50)).await;
+    each(async |agent| {
+        let files = agent();
+        let folder = Folder::new("dropped");
+        let (from, to) = (folder.at("from"), folder.at("to"));
+        let whole = Pattern::new().head(20 << 20);
+        fs::write(&from, &whole).unwrap();
+        let seen = Mutex::new(TransferProgress::default());
+        {
+            let take = |event: TransferEvent<'_>| {
+                if let TransferEvent::Progress(progress) = event {
+                    *seen.lock().unwrap() = progress;
                 }
+            };
+            let mut get = std::pin::pin!(files.get(&*from, &to, recursive(), take));
+            is_send(&get);
+            while seen.lock().unwrap().bytes < 1 << 20 {
+                assert!(cancel_at(1, get.as_mut()).await.is_none(), "it is over already");
+                rt::sleep(std::time::Duration::from_micros(50)).await;
             }
-            assert!(!fs::exists(&to).unwrap());
-            let mut options = recursive();
-            options.resume = true;
-            let done = files.get(&*from, &to, options, |_| ()).await.unwrap();
-            assert!(done.bytes < whole.len() as u64, "{done:?}");
-            assert!(fs::read(&to).unwrap() == whole);
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-            files.close().await;
         }
+        assert!(!fs::exists(&to).unwrap());
+        let mut options = recursive();
+        options.resume = true;
+        let done = files.get(&*from, &to, options, |_| ()).await.unwrap();
+        assert!(done.bytes < whole.len() as u64, "{done:?}");
+        assert!(fs::read(&to).unwrap() == whole);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        files.close().await;
     });
 }
 
 #[test]
 fn the_end_of_the_session_is_told_as_that() {
-    each(async || {
+    each(async |agent| {
         let folder = Folder::new("ended");
         let from = folder.at("from");
         fs::write(&from, "x").unwrap();
-        for files in agents() {
-            files.abort();
-            let error = files.get(&*from, folder.at("to"), recursive(), |_| ()).await.unwrap_err();
-            assert!(TransferError::of(&error).unwrap().is_lost(), "{error}");
-            let error = files.put(&from, folder.at("to"), recursive(), |_| ()).await.unwrap_err();
-            assert!(TransferError::of(&error).unwrap().is_lost(), "{error}");
-        }
+        let files = agent();
+        files.abort();
+        let error = files.get(&*from, folder.at("to"), recursive(), |_| ()).await.unwrap_err();
+        assert!(TransferError::of(&error).unwrap().is_lost(), "{error}");
+        let error = files.put(&from, folder.at("to"), recursive(), |_| ()).await.unwrap_err();
+        assert!(TransferError::of(&error).unwrap().is_lost(), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     });
 }
