@@ -11,6 +11,58 @@ use super::files::{Folder, own_files};
 use super::support::{Pattern, cancel_at, eventually, options, serve};
 use super::wire::{Pace, Rough, wire};
 
+/// The futures of files, and the functions that they are made of, all given up below.
+pub(super) const FUTURES: [&str; 48] = [
+    "copy.rs copy_from_with",
+    "copy.rs copy_to_with",
+    "dir.rs next_entry",
+    "file.rs close",
+    "file.rs poll_seek",
+    "file.rs poll_seek_to",
+    "file.rs read_at",
+    "file.rs set_len",
+    "file.rs stat",
+    "file.rs sync",
+    "file.rs write_at",
+    "files.rs copy_from",
+    "files.rs copy_to",
+    "files.rs poll_flush",
+    "files.rs poll_read",
+    "files.rs poll_seek",
+    "files.rs poll_shutdown",
+    "files.rs poll_write",
+    "files.rs read_chunk",
+    "files.rs write_bytes",
+    "mod.rs close",
+    "mod.rs request",
+    "mod.rs request_on",
+    "ops.rs chmod",
+    "ops.rs chown",
+    "ops.rs chtimes",
+    "ops.rs create",
+    "ops.rs getwd",
+    "ops.rs link",
+    "ops.rs list_dir",
+    "ops.rs lstat",
+    "ops.rs mkdir",
+    "ops.rs mkdir_all",
+    "ops.rs open",
+    "ops.rs open_with",
+    "ops.rs readlink",
+    "ops.rs remove",
+    "ops.rs rename",
+    "ops.rs stat",
+    "ops.rs statfs",
+    "ops.rs symlink",
+    "ops.rs truncate",
+    "requests.rs Asking",
+    "stream.rs poll_chunk",
+    "stream.rs poll_flush",
+    "stream.rs poll_read_into",
+    "stream.rs poll_write",
+    "stream.rs poll_write_bytes",
+];
+
 /// Files of an agent in this process, behind a wire whose every step takes several polls.
 fn slow_files() -> Files {
     let (local, remote, _line) = wire(3_000);
