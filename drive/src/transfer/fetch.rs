@@ -20,6 +20,9 @@ use crate::Runtime;
 /// Pieces begin at multiples of this, so that blocks of zeros are seen whole.
 const ALIGNED: u64 = 64 << 10;
 
+/// As much may wait to be written without being a sign of a disk that is slower than the link.
+const WAITING: usize = 4 << 20;
+
 /// What must not happen to a file meanwhile.
 pub(super) const CHANGED: &str = "it changed while it was read";
 
@@ -48,6 +51,8 @@ struct Fetch {
     under_way: usize,
     /// Requests not answered.
     unanswered: usize,
+    /// Bytes answered and not written.
+    unwritten: usize,
     /// Answered, and waiting for their turn.
     ready: BTreeMap<u64, Piece>,
     writing: bool,
@@ -67,6 +72,7 @@ pub(super) async fn fetch<R: Runtime>(
         written: start,
         under_way: 0,
         unanswered: 0,
+        unwritten: 0,
         ready: BTreeMap::new(),
         writing: false,
     };
@@ -96,12 +102,14 @@ pub(super) async fn fetch<R: Runtime>(
         match event? {
             Event::Read(at, piece) => {
                 fetch.unanswered -= 1;
+                fetch.unwritten += piece.content.len;
                 fetch.ready.insert(at, piece);
             }
             Event::Wrote(count) => {
                 fetch.writing = false;
                 fetch.window.answered(count, cx.now());
                 fetch.under_way -= count;
+                fetch.unwritten -= count;
                 let bytes = count as u64;
                 fetch.written += bytes;
                 cx.progress(|progress| progress.bytes += bytes);
@@ -122,7 +130,9 @@ pub(super) async fn fetch<R: Runtime>(
 impl Fetch {
     /// What to ask for next, if there is room for more under way.
     fn ask(&mut self, end: u64) -> Option<(u64, usize)> {
-        if self.next >= end || !self.window.has_room(self.under_way) {
+        // What a slow disk leaves in memory counts for more, so that it does not fill the window.
+        let waiting = self.unwritten.saturating_sub(WAITING) * 3;
+        if self.next >= end || !self.window.has_room(self.under_way + waiting) {
             return None;
         }
         let at = self.next;
