@@ -59,7 +59,9 @@ pub(crate) async fn run(mut args: Cp, session: &Session) -> Result<(), Stop> {
     let targets = Targets::of(session, files, args.no_target_directory, true).await?;
     let jobs = targets.0.into_iter().map(|(from, to)| Job::Operand(from, to));
     let args = &args;
-    work(jobs, |job, _| step(args, session, job)).await
+    let lists =
+        |job: &Job| matches!(job, Job::Entry(_, _, stat) if Kind::of(stat) == Kind::Directory);
+    work(jobs, lists, |job, _| step(args, session, job)).await
 }
 
 async fn step(args: &Cp, session: &Session, job: Job) -> Result<Step<Job>, Stop> {

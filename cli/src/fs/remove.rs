@@ -39,7 +39,8 @@ enum Job {
 pub(crate) async fn run(args: Rm, session: &Session) -> Result<(), Stop> {
     let jobs: Vec<_> = args.files.iter().cloned().map(Job::Operand).collect();
     let args = &args;
-    work(jobs, |job, clean| step(args, session, job, clean)).await
+    let lists = |job: &Job| matches!(job, Job::Tree(_));
+    work(jobs, lists, |job, clean| step(args, session, job, clean)).await
 }
 
 async fn step(args: &Rm, session: &Session, job: Job, clean: bool) -> Result<Step<Job>, Stop> {

@@ -25,7 +25,10 @@ where
     F: Future<Output = Result<bool, Stop>>,
 {
     let act = &act;
-    work(files.iter().map(|file| Job(file.clone(), None)), |job, _| async move {
+    let lists = |Job(_, stat): &Job| {
+        recursive && stat.as_ref().is_none_or(|stat| Kind::of(stat) == Kind::Directory)
+    };
+    work(files.iter().map(|file| Job(file.clone(), None)), lists, |job, _| async move {
         let Job(path, mut stat) = job;
         let named = stat.is_none();
         if recursive && named {

@@ -17,6 +17,33 @@ pub(crate) enum Step<J> {
     Into(Vec<J>, Option<J>),
 }
 
+/// So many directories are listed at once, where they are small.
+const LISTINGS: usize = 16;
+
+/// A listing with more entries than this is a large one.
+const LARGE: usize = 1_000;
+
+/// With more than so many pieces waiting, nothing is listed on top of them.
+const MOST_WAITING: usize = 20_000;
+
+/// How many directories may be listed at once: a listing is one answer, held as a whole, and nobody
+/// knows before how large it is.
+struct Listings {
+    running: usize,
+    allowed: usize,
+}
+
+impl Listings {
+    fn may_start(&self, waiting: usize) -> bool {
+        self.running == 0 || self.running < self.allowed && waiting < MOST_WAITING
+    }
+
+    fn ended(&mut self, entries: usize) {
+        self.running -= 1;
+        self.allowed = if entries > LARGE { 1 } else { LISTINGS.min(self.allowed * 2) };
+    }
+}
+
 /// Who waits for the end of some pieces.
 struct Parent<J> {
     left: usize,
@@ -27,6 +54,7 @@ struct Parent<J> {
 
 struct Piece<F> {
     above: Option<usize>,
+    lists: bool,
     future: Pin<Box<F>>,
 }
 
@@ -40,9 +68,11 @@ struct Work<J> {
 /// Does the pieces of work and all that comes out of them, [`WIDTH`] at a time.
 ///
 /// What is deeper comes first, so that no more is remembered than the directories on the way down.
-/// `act` learns whether all that a last piece waited for went well; for others that is `true`.
+/// `lists` says of a piece whether a directory is listed for it, most likely. `act` learns whether
+/// all that a last piece waited for went well; for others that is `true`.
 pub(crate) async fn work<J, F>(
     pieces: impl IntoIterator<Item = J>,
+    lists: impl Fn(&J) -> bool,
     mut act: impl FnMut(J, bool) -> F,
 ) -> Result<(), Stop>
 where
@@ -52,20 +82,31 @@ where
     let mut work = Work { waiting, parents: Vec::new(), free: Vec::new() };
     work.waiting.reverse();
     let mut running: Vec<Piece<F>> = Vec::new();
+    let mut listings = Listings { running: 0, allowed: 2 };
     loop {
         while running.len() < WIDTH
             && let Some((job, clean, above)) = work.waiting.pop()
         {
-            running.push(Piece { above, future: Box::pin(act(job, clean)) });
+            let lists = lists(&job);
+            if lists && !listings.may_start(work.waiting.len()) {
+                work.waiting.push((job, clean, above));
+                break;
+            }
+            listings.running += usize::from(lists);
+            running.push(Piece { above, lists, future: Box::pin(act(job, clean)) });
         }
         if running.is_empty() {
             return Ok(());
         }
-        let (above, step) = first_done(&mut running).await;
-        match step? {
-            Step::Done => work.through(above, true),
-            Step::Failed => work.through(above, false),
-            Step::Into(children, then) => work.go_into(children, then, above),
+        let (piece, step) = first_done(&mut running).await;
+        let step = step?;
+        if piece.lists {
+            listings.ended(if let Step::Into(children, _) = &step { children.len() } else { 0 });
+        }
+        match step {
+            Step::Done => work.through(piece.above, true),
+            Step::Failed => work.through(piece.above, false),
+            Step::Into(children, then) => work.go_into(children, then, piece.above),
         }
     }
 }
@@ -112,11 +153,11 @@ impl<J> Work<J> {
     }
 }
 
-async fn first_done<F: Future>(running: &mut Vec<Piece<F>>) -> (Option<usize>, F::Output) {
+async fn first_done<F: Future>(running: &mut Vec<Piece<F>>) -> (Piece<F>, F::Output) {
     poll_fn(|cx| {
         for index in 0..running.len() {
             if let Poll::Ready(output) = running[index].future.as_mut().poll(cx) {
-                return Poll::Ready((running.swap_remove(index).above, output));
+                return Poll::Ready((running.swap_remove(index), output));
             }
         }
         Poll::Pending
@@ -155,7 +196,7 @@ mod tests {
                 Ok(Step::Into(children, Some((job, true))))
             }
         };
-        assert!(work([(100, false), (7, false)], act).await.is_ok());
+        assert!(work([(100, false), (7, false)], |(_, last)| !last, act).await.is_ok());
         let done = done.into_inner();
         assert_eq!(done.len(), 1 + 1 + 10 + 90);
         let at = |number: u32| done.iter().position(|(job, _)| *job == number).expect("done");
@@ -166,5 +207,29 @@ mod tests {
         // A failure is known to what waited for it; that it is done all the same is its own choice.
         assert_eq!((done[at(12)].1, done[at(13)].1), (false, true));
         assert!((2..=WIDTH).contains(&most.get()));
+    }
+
+    /// A listing is held as a whole: not many may be, and of large ones a single one.
+    #[tokio::test]
+    async fn few_directories_are_listed_at_once_and_large_ones_one_by_one() {
+        for (entries, allowed) in [(10, LISTINGS), (LARGE + 1, 2)] {
+            let (most, now, done) = (Cell::new(0), Cell::new(0), Cell::new(0));
+            let act = |(lists, _): (bool, ()), _| {
+                now.set(now.get() + usize::from(lists));
+                most.set(most.get().max(now.get()));
+                let (now, done) = (&now, &done);
+                async move {
+                    tokio::task::yield_now().await;
+                    done.set(done.get() + 1);
+                    now.set(now.get() - usize::from(lists));
+                    let children = if lists { vec![(false, ()); entries] } else { Vec::new() };
+                    Ok(Step::Into(children, None))
+                }
+            };
+            let dirs = vec![(true, ()); 200];
+            assert!(work(dirs, |(lists, ())| *lists, act).await.is_ok());
+            assert_eq!(done.get(), 200 * (entries + 1));
+            assert!((1..=allowed).contains(&most.get()), "{} at once", most.get());
+        }
     }
 }
