@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::handle::{Handle, PIECE, pieces};
+use super::pieces::{PIECE, pieces};
 use super::pipeline::pipeline;
 use super::{Out, Session, Stop};
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: Cat, session: &Session) -> Result<(), Stop> {
 
 /// Writes one file; the inner result is the agent's.
 async fn cat(session: &Session, file: &str, out: &mut Out) -> Result<io::Result<()>, Stop> {
-    let handle = match Handle::open(&session.files, file).await {
+    let handle = match session.files.open(file).await {
         Ok(handle) => handle,
         Err(error) => return Ok(Err(error)),
     };
@@ -38,24 +38,25 @@ async fn cat(session: &Session, file: &str, out: &mut Out) -> Result<io::Result<
     };
     let handle = &handle;
     let mut read =
-        pipeline(pieces(size), |offset| async move { (offset, handle.read(offset).await) });
+        pipeline(
+            pieces(size),
+            |offset| async move { (offset, handle.read_at(offset, PIECE).await) },
+        );
     let mut behind = 0;
     loop {
         let (offset, result) = match read.next().await {
             Some(piece) => piece,
             // It has grown, or is of a kind that has no size.
-            None => (behind, handle.read(behind).await),
+            None => (behind, handle.read_at(behind, PIECE).await),
         };
         let data = match result {
             Ok(data) => data,
             Err(error) => return Ok(Err(error)),
         };
-        for piece in data.pieces() {
-            out.bytes(piece).await?;
-        }
-        if (data.len() as u64) < PIECE {
+        out.bytes(&data).await?;
+        if data.len() < PIECE {
             return Ok(Ok(()));
         }
-        behind = offset + PIECE;
+        behind = offset + PIECE as u64;
     }
 }

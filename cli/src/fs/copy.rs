@@ -4,11 +4,12 @@ use std::io;
 
 use trunkline_core::agentproto::{Stat, mode_bits};
 
-use trunkline_tokio::FileError;
+use trunkline_drive::File;
+use trunkline_tokio::{FileError, OpenOptions};
 
 use super::facts::Kind;
-use super::handle::{Handle, PIECE, flags, pieces};
 use super::paths::{base, join, parent};
+use super::pieces::{PIECE, pieces};
 use super::pipeline::pipeline;
 use super::resolve::resolve;
 use super::session::{errno, shown};
@@ -214,7 +215,7 @@ async fn copy(
     there: Option<Stat>,
 ) -> io::Result<()> {
     let files = &session.files;
-    let source = Handle::open(files, from).await?;
+    let source = files.open(from).await?;
     // What is there keeps its mode, and what is no plain file is written into as it is.
     let mode = mode_bits(there.as_ref().map_or(stat.mode, |there| there.mode)) & 0o777;
     let plain = match &there {
@@ -222,14 +223,16 @@ async fn copy(
         None => true,
     };
     if !plain {
-        let target = Handle::with(files, to, flags::OVERWRITE, mode).await?;
+        let overwrite = OpenOptions::new().write(true).truncate(true);
+        let mut target = files.open_with(to, &overwrite).await?;
         fill(&source, &target, stat.size).await?;
         target.close().await?;
         return keep(args, session, to, stat).await;
     }
     let beside = join(parent(to), &super::temporary(base(to)));
     let written = async {
-        let target = Handle::with(files, &beside, flags::NEW, mode | 0o200).await?;
+        let new = OpenOptions::new().write(true).create_new(true).mode(mode | 0o200);
+        let mut target = files.open_with(&*beside, &new).await?;
         fill(&source, &target, stat.size).await?;
         target.close().await?;
         if args.preserve {
@@ -258,11 +261,11 @@ async fn over(session: &Session, beside: &str, to: &str) -> io::Result<()> {
 }
 
 /// Copies the bytes, many pieces at once.
-async fn fill(source: &Handle<'_>, target: &Handle<'_>, size: i64) -> io::Result<()> {
+async fn fill(source: &File, target: &File, size: i64) -> io::Result<()> {
     let piece = |offset: u64| async move {
-        let data = source.read(offset).await?;
-        let length = data.len() as u64;
-        target.write(offset, data).await?;
+        let data = source.read_at(offset, PIECE).await?;
+        let length = data.len();
+        target.write_at(offset, data).await?;
         Ok::<_, io::Error>((offset, length))
     };
     let mut copied = pipeline(pieces(size), piece);
@@ -275,7 +278,7 @@ async fn fill(source: &Handle<'_>, target: &Handle<'_>, size: i64) -> io::Result
         if length < PIECE {
             return Ok(());
         }
-        behind = offset + PIECE;
+        behind = offset + PIECE as u64;
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::handle::Handle;
 use super::pipeline::pipeline;
 use super::{Session, Stop};
 
@@ -23,7 +22,7 @@ pub(crate) async fn run(args: Fsync, session: &Session) -> Result<(), Stop> {
 }
 
 async fn sync(session: &Session, file: &str) -> io::Result<()> {
-    let handle = Handle::open(&session.files, file).await?;
+    let mut handle = session.files.open(file).await?;
     handle.sync().await?;
     handle.close().await
 }

@@ -6,9 +6,8 @@ use std::io;
 use std::process::ExitCode;
 
 use trunkline_core::agentproto::escape;
-use trunkline_tokio::{FileError, FileFault, Files, Recording, SessionError};
+use trunkline_tokio::{FileError, FileFault, Files, OpenOptions, Recording, SessionError};
 
-use super::handle::{Handle, flags};
 use crate::args::Via;
 use crate::report::{BAD_INPUT, Failure, say};
 
@@ -50,7 +49,8 @@ impl Session {
 
     /// Makes a file that is to be there, whatever is in it.
     pub(crate) async fn create(&self, path: &str) -> io::Result<()> {
-        Handle::with(&self.files, path, flags::TOUCH, 0o666).await?.close().await
+        let touch = OpenOptions::new().write(true).create(true);
+        self.files.open_with(path, &touch).await?.close().await
     }
 
     /// Tells that something could not be done for a file; the command goes on unless the agent

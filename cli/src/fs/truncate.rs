@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::handle::{Handle, flags};
+use trunkline_tokio::OpenOptions;
+
 use super::pipeline::pipeline;
 use super::session::errno;
 use super::sizes::SizeChange;
@@ -59,13 +60,15 @@ async fn set(session: &Session, file: &str, size: SizeChange) -> io::Result<()> 
 async fn create_and_set(session: &Session, file: &str, size: SizeChange) -> io::Result<()> {
     let files = &session.files;
     if size == SizeChange::To(0) {
-        return Handle::create(files, file).await?.close().await;
+        return files.create(file).await?.close().await;
     }
-    let handle = Handle::with(files, file, flags::TOUCH, 0o666).await?;
+    let touch = OpenOptions::new().write(true).create(true);
+    let mut handle = files.open_with(file, &touch).await?;
     let now = match size {
         SizeChange::To(_) => 0,
         _ => handle.stat().await?.size,
     };
-    handle.truncate(size.apply(now).ok_or(io::ErrorKind::FileTooLarge)?).await?;
+    let size = size.apply(now).ok_or(io::ErrorKind::FileTooLarge)?;
+    handle.set_len(u64::try_from(size).unwrap_or(0)).await?;
     handle.close().await
 }
