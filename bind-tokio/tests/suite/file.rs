@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use crate::rt::{self, OpenOptions};
 
-use super::files::{Folder, each, errno};
+use super::files::{Folder, each_agent, errno};
 use super::support::Pattern;
 
 const COUNT: usize = 3_000_000;
 
 #[test]
 fn a_file_is_read_from_front_to_back() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("read");
         let pattern = Pattern::new();
         fs::write(folder.at("f"), pattern.head(COUNT)).unwrap();
@@ -41,7 +41,7 @@ fn a_file_is_read_from_front_to_back() {
 
 #[test]
 fn a_file_is_written_whatever_the_size_of_writes() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("write");
         let pattern = Pattern::new();
         let files = agent();
@@ -72,7 +72,7 @@ fn a_file_is_written_whatever_the_size_of_writes() {
 
 #[test]
 fn reading_writing_and_seeking_agree_about_the_position() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("seek");
         let files = agent();
         let mut file = files.create(folder.at("f")).await.unwrap();
@@ -100,7 +100,7 @@ fn reading_writing_and_seeking_agree_about_the_position() {
 
 #[test]
 fn what_is_read_at_the_end_comes_when_the_file_has_grown() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("grow");
         fs::write(folder.at("f"), b"one").unwrap();
         let files = agent();
@@ -113,7 +113,7 @@ fn what_is_read_at_the_end_comes_when_the_file_has_grown() {
 
 #[test]
 fn a_handle_reads_and_writes_anywhere_beside_its_position() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("anywhere");
         let pattern = Pattern::new();
         let files = agent();
@@ -135,7 +135,7 @@ fn a_handle_reads_and_writes_anywhere_beside_its_position() {
 
 #[test]
 fn what_is_appended_goes_to_the_end_wherever_that_is() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("append");
         fs::write(folder.at("f"), b"0").unwrap();
         let files = agent();
@@ -157,7 +157,7 @@ fn what_is_appended_goes_to_the_end_wherever_that_is() {
 
 #[test]
 fn errors_of_writing_are_told_by_the_next_call_and_by_closing() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("refused");
         fs::write(folder.at("f"), b"one").unwrap();
         let files = agent();
@@ -192,7 +192,7 @@ fn errors_of_writing_are_told_by_the_next_call_and_by_closing() {
 
 #[test]
 fn whole_files_are_copied_with_progress() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("copy");
         let pattern = Pattern::new();
         fs::write(folder.at("f"), pattern.head(COUNT)).unwrap();
@@ -221,7 +221,7 @@ fn whole_files_are_copied_with_progress() {
 
 #[test]
 fn the_entries_of_a_directory_come_one_by_one() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("list");
         for index in 0..300 {
             fs::write(folder.at(&format!("{index:03}")), vec![0; index]).unwrap();

@@ -44,7 +44,7 @@ impl Drop for Folder {
 }
 
 /// The files of a Go agent.
-fn go_files() -> Files {
+pub(super) fn go_files() -> Files {
     Agent::command(go_peer::agentproto(), ["agent"]).files().unwrap()
 }
 
@@ -58,10 +58,15 @@ pub(super) fn own_files() -> Files {
     rt::files_over(rt::Over(local), Config::default())
 }
 
-/// Runs a test with each agent; building the peer is no part of the time that the test has.
-pub(super) fn each(test: impl AsyncFn(fn() -> Files) + Sync) {
+/// Runs a test that needs the peer; building it is no part of the time that the test has.
+pub(super) fn each(test: impl AsyncFn() + Sync) {
     go_peer::agentproto();
-    rt::each(async || {
+    rt::each(test);
+}
+
+/// Runs a test with the one agent and then with the other.
+pub(super) fn each_agent(test: impl AsyncFn(fn() -> Files) + Sync) {
+    each(async || {
         for agent in [own_files as fn() -> Files, go_files] {
             test(agent).await;
         }
@@ -78,7 +83,7 @@ pub(super) fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> u32 {
 
 #[test]
 fn every_operation_on_a_path_does_what_it_says() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("ops");
         let files = agent();
         let own = std::env::current_dir().unwrap();
@@ -127,7 +132,7 @@ fn every_operation_on_a_path_does_what_it_says() {
 
 #[test]
 fn errors_carry_their_number_their_path_and_their_kind() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("errors");
         let files = agent();
         fs::write(folder.at("a"), b"hello").unwrap();
