@@ -386,16 +386,3 @@ fn a_client_of_1_2_is_refused() {
     assert!(frames[0]["frp"]["em"].to_string().contains("version 1.2"), "{frames:?}");
     assert_eq!(logs.len(), 1, "{logs:?}");
 }
-
-/// The issue *Files* will serve them; until then they are answered, and nothing is done.
-#[test]
-fn read_at_of_any_size() {
-    let requests: Vec<Value> = std::iter::once(json!({"id": 1, "op": 1, "p": "/dev/null"}))
-        .chain((2..=300).map(|id| json!({"id": id, "op": 5, "sz": i64::MAX, "h": 7})))
-        .map(|request| json!({"t": 11, "fop": request}))
-        .collect();
-    let (code, frames, _) = answers(&bytes_of(&requests));
-    assert_eq!((code, frames.len()), (Some(0), 300));
-    let refused = |frame: &&Value| frame["frp"]["em"] == "bad file descriptor";
-    assert_eq!(frames.iter().filter(refused).count(), 299);
-}

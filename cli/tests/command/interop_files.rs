@@ -14,14 +14,18 @@ use file_client::{FileClient, agree, many_at_once};
 use file_script::{at, between, flag, moded, on, open, read, write};
 
 #[path = "../../../conformance/peers/file_client.rs"]
-mod file_client;
+pub(crate) mod file_client;
 #[path = "../../../conformance/peers/file_script.rs"]
-mod file_script;
+pub(crate) mod file_script;
 
 /// The Go client with our agent.
-fn client(options: &[&str]) -> FileClient {
-    let agent = [PROGRAM, "agent"].into_iter().chain(options.iter().copied());
-    FileClient::start(&agent.map(OsStr::new).collect::<Vec<_>>())
+pub(crate) fn client(options: &[&str]) -> FileClient {
+    client_of(&[&[PROGRAM, "agent"], options].concat())
+}
+
+/// The Go client with an agent that is started so.
+pub(crate) fn client_of(agent: &[&str]) -> FileClient {
+    FileClient::start(&agent.iter().map(OsStr::new).collect::<Vec<_>>())
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn errors_of_strange_files_are_those_of_a_go_agent() {
         on(FileOp::CREATE, "/proc/trunkline"),
         on(FileOp::REMOVE, "/proc"),
         between(FileOp::RENAME, "/proc", "/trunkline"),
-        moded(FileOp::CHMOD, "/proc/version", 0o600),
+        moded(FileOp::CHMOD, "/proc/self/status", 0o600),
         sized(FileOp::TRUNCATE, "/proc/version", 5),
         open(&program, flag::WRITE, 0),
         sized(FileOp::TRUNCATE, &program, 0),

@@ -19,6 +19,7 @@ mod fs_listing;
 mod fs_modes;
 mod fs_rough;
 mod hostile;
+mod hostile_files;
 mod interop;
 mod interop_files;
 mod interop_hazards;
