@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trunkline_core::Payload;
 use trunkline_core::agentproto::Stat;
@@ -32,7 +33,7 @@ struct Piece {
 }
 
 enum Event {
-    Read(u64, Piece),
+    Read(u64, Duration, Piece),
     Wrote(usize),
     Checked(Stat),
 }
@@ -83,11 +84,13 @@ pub(super) async fn fetch<R: Runtime>(
         while let Some((at, len)) = fetch.ask(source.size) {
             crowd.push(async move {
                 let permit = cx.room.take(len).await;
+                let asked = cx.now();
                 let content = handle.read(at, len).await?;
                 if content.len < len {
                     return Err(TransferError::said(handle.path(), CHANGED));
                 }
-                Ok(Event::Read(at, Piece { content, permit }))
+                let trip = cx.now().saturating_since(asked);
+                Ok(Event::Read(at, trip, Piece { content, permit }))
             });
         }
         if fetch.next >= source.size && !checking && checked.is_none() {
@@ -100,7 +103,8 @@ pub(super) async fn fetch<R: Runtime>(
         }
         let Some(event) = crowd.next().await else { break };
         match event? {
-            Event::Read(at, piece) => {
+            Event::Read(at, trip, piece) => {
+                fetch.window.saw(trip);
                 fetch.unanswered -= 1;
                 fetch.unwritten += piece.content.len;
                 fetch.ready.insert(at, piece);

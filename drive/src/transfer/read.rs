@@ -65,21 +65,24 @@ pub(super) async fn same<R: Runtime>(
             let at = next;
             crowd.push(async move {
                 let permit = cx.room.take(len).await;
+                let asked = cx.now();
                 let content = handle.read(at, len).await?;
+                let trip = cx.now().saturating_since(asked);
                 let agrees = agrees(cx, content, fd, shown, at, len).await?;
                 drop(permit);
-                Ok::<_, TransferError>((agrees, len))
+                Ok::<_, TransferError>((agrees, len, trip))
             });
             (next, under_way) = (next + len as u64, under_way + len);
         }
         match crowd.next().await {
             None => return Ok(true),
             Some(compared) => {
-                let (agrees, len) = compared?;
+                let (agrees, len, trip) = compared?;
                 if !agrees {
                     return Ok(false);
                 }
                 under_way -= len;
+                window.saw(trip);
                 window.answered(len, cx.now());
             }
         }

@@ -106,15 +106,17 @@ pub(super) async fn send<R: Runtime>(
             crowd.push(async move {
                 let _permit = cx.room.take(len).await;
                 let bytes = read(cx, fd, shown, at, len).await?;
+                let asked = cx.now();
                 handle.write(at, bytes).await?;
-                Ok::<_, TransferError>((at, len))
+                Ok::<_, TransferError>((at, len, cx.now().saturating_since(asked)))
             });
             sent.push_back(Sent { at, len, confirmed: false });
             open += len;
             next += len as u64;
         }
         let Some(confirmed) = crowd.next().await else { return Ok(run.1) };
-        let (at, len) = confirmed?;
+        let (at, len, trip) = confirmed?;
+        window.saw(trip);
         window.answered(len, cx.now());
         cx.progress(|progress| progress.bytes += len as u64);
         cx.count(|summary| summary.bytes += len as u64);

@@ -19,8 +19,16 @@ const FIRST: usize = 2 << 20;
 const LEAST: usize = 64 << 10;
 
 /// As much is under way as was answered in this time: no answer is much later than that, however
-/// slow the link is, and a round trip far below it never limits.
+/// slow the link is.
 const HORIZON: Duration = Duration::from_secs(5);
+
+/// And no more than is answered in so many round trips: more would only wait in memory here, when
+/// the other side is near and the disk is slower than it. From [`FIRST`] this still grows to
+/// [`MOST`] within one.
+const TRIPS: u32 = 16;
+
+/// But at least as much as is answered in this time.
+const SHORT: Duration = Duration::from_millis(20);
 
 /// Decides how many bytes may be under way, and in what pieces.
 ///
@@ -32,11 +40,13 @@ pub(super) struct Window {
     /// What is measured: since when, and how many bytes were answered.
     since: Instant,
     moved: usize,
+    /// The shortest round trip seen.
+    trip: Duration,
 }
 
 impl Window {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { bytes: FIRST, since: now, moved: 0 }
+        Self { bytes: FIRST, since: now, moved: 0, trip: HORIZON }
     }
 
     /// The size of the next piece.
@@ -49,12 +59,18 @@ impl Window {
         under_way == 0 || under_way + self.chunk() <= self.bytes
     }
 
-    /// So many bytes were answered just now.
+    /// An answer came so long after it was asked for.
+    pub(super) fn saw(&mut self, trip: Duration) {
+        self.trip = self.trip.min(trip);
+    }
+
+    /// So many bytes were answered just now, and are done with.
     pub(super) fn answered(&mut self, bytes: usize, now: Instant) {
         self.moved = self.moved.saturating_add(bytes);
         let took = now.saturating_since(self.since);
         let rate = self.moved as f64 / took.as_secs_f64().max(0.000_1);
-        self.bytes = ((rate * HORIZON.as_secs_f64()) as usize).clamp(LEAST, MOST);
+        let horizon = (self.trip * TRIPS).clamp(SHORT, HORIZON);
+        self.bytes = ((rate * horizon.as_secs_f64()) as usize).clamp(LEAST, MOST);
         if took > HORIZON {
             // The rate of the last while goes on to count for half as long.
             self.since = now - HORIZON / 2;
@@ -84,6 +100,7 @@ mod tests {
             now = at;
             answered += bytes;
             slowest = slowest.max(now.saturating_since(asked));
+            window.saw(now.saturating_since(asked));
             window.answered(bytes, now);
         }
         (answered, window, slowest)
@@ -106,6 +123,14 @@ mod tests {
             assert!(answered > rate * 590, "{rate}: {answered}");
             assert!(slowest < Duration::from_secs(most), "{rate}: {slowest:?}");
         }
+    }
+
+    #[test]
+    fn what_is_near_is_not_asked_for_far_ahead() {
+        let (answered, window, _) =
+            link(300 << 20, Duration::from_micros(300), Duration::from_secs(2));
+        assert!(answered > 590 << 20, "{answered}");
+        assert!(!window.has_room(7 << 20), "{window:?}");
     }
 
     #[test]
