@@ -12,12 +12,15 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use trunkline_core::ExitStatus;
-use trunkline_core::agentproto::{Config, ExecRequest, PathQuery};
-use trunkline_drive::{ExecOptions, Io, Session, StreamReader, StreamWriter, pump_in, pump_out};
+use trunkline_core::agentproto::{Config, Direction, ExecRequest, FrameType, PathQuery, Verifier};
+use trunkline_drive::{
+    ExecOptions, Io, Recording, Records, Session, StreamReader, StreamWriter, pump_in, pump_out,
+};
 
 use sim::agent::{Host, entries, pattern};
 use sim::wire::{End, Fate, Way, wire};
@@ -206,14 +209,50 @@ const MOST: usize = 8_000;
 const ERRORS: usize = 1_500;
 const CODE: i64 = 6;
 
+/// A file in memory.
+#[derive(Clone, Debug, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The recording is whole and in order, and has what was read.
+fn check_recording(seed: u64, paper: &Paper, report: &Report) {
+    let bytes = paper.0.lock().unwrap().clone();
+    let mut verifier = Verifier::default();
+    let mut received = [const { Vec::new() }; 4];
+    for placed in Records::new(&*bytes) {
+        let record = placed.unwrap().record;
+        assert_eq!(verifier.record(&record), [], "seed {seed}");
+        let Some(body) = record.frame else { continue };
+        if body.direction == Direction::RECEIVED && body.frame.kind == FrameType::DATA {
+            let data = body.frame.data.into_bytes();
+            received[usize::try_from(body.frame.stream).unwrap()].extend_from_slice(&data);
+        }
+    }
+    assert_eq!(verifier.finish(), [], "seed {seed}");
+    for (stream, received) in report.streams.iter().zip(received) {
+        assert!(received.len() >= stream.borrow().seen, "seed {seed}: read and not recorded");
+        assert_eq!(received, pattern(0, received.len()), "seed {seed}");
+    }
+}
+
 /// A command's session and its agent's end, with queues of any size, and the driver running.
-fn begin(fault: Fault) -> Session {
+fn begin(fault: Fault, recording: Option<Recording>) -> Session {
     let (near, far, ways) = wire(20 + few(3_000));
     let mut options = ExecOptions::default();
     options.request = ExecRequest { path: "echo".into(), fds: vec![3], ..ExecRequest::default() };
     options.config.limits.stream_queue = 200 + few(4_000);
     options.config.limits.session_queue = 300 + few(9_000);
     options.config.data_chunk = 10 + few(3_000);
+    options.recording = recording;
     let (mut agent, mut driver) = (usize::MAX, usize::MAX);
     match fault {
         Fault::Cut(way, left, fate) => Way::cut(&ways[way], left, fate),
@@ -271,11 +310,15 @@ fn every_schedule_delivers_everything_or_says_what_it_did_not() {
     for seed in seeds(300) {
         let report = Rc::new(Report::default());
         let counts = Cell::new(([0; 4], Fault::Nothing));
+        let paper = Paper::default();
+        let recorded = seed % 2 == 1;
         run(seed, || {
             let fault = Fault::any();
             counts.set(([few(MOST), 0, 0, few(MOST)], fault));
             let leaves = fault == Fault::Leave;
-            let session = begin(fault);
+            let recording =
+                recorded.then(|| Recording::to_writer(paper.clone(), Default::default()).unwrap());
+            let session = begin(fault, recording);
             for stream in [1, 2, 3] {
                 let reader = session.reader(u32::try_from(stream).unwrap());
                 read(reader, stream, leaves, Rc::clone(&report));
@@ -288,6 +331,9 @@ fn every_schedule_delivers_everything_or_says_what_it_did_not() {
         });
         let (counts, fault) = counts.get();
         check(seed, fault, counts, &report);
+        if recorded {
+            check_recording(seed, &paper, &report);
+        }
     }
 }
 
@@ -327,7 +373,7 @@ fn pumps_given_up_at_any_poll_hold_nobody_up() {
         let seen = Rc::new(Cell::new(0));
         let expected = Rc::new(Cell::new((0, usize::MAX, usize::MAX)));
         run(seed, || {
-            let session = begin(Fault::Nothing);
+            let session = begin(Fault::Nothing, None);
             let polls = || if chance(50) { usize::MAX } else { few(100) };
             let (count, into, out) = (few(MOST), polls(), polls());
             expected.set((count, into, out));
@@ -363,7 +409,7 @@ fn a_driver_given_up_at_any_poll_loses_its_session_and_says_so() {
         loop {
             let report = Rc::new(Report::default());
             run(seed, || {
-                let session = begin(Fault::Driver(polls));
+                let session = begin(Fault::Driver(polls), None);
                 for stream in [1, 2, 3] {
                     let reader = session.reader(u32::try_from(stream).unwrap());
                     read(reader, stream, false, Rc::clone(&report));

@@ -31,7 +31,7 @@ pub(super) fn run(args: &Show) -> Outcome {
     let mut records = args.operand.open()?;
     let mut end = json!({"end": "clean"});
     let mut failure = None;
-    while let Some(record) = records.next() {
+    for record in records.by_ref() {
         let shown = match record {
             Ok(placed) if args.json => writeln!(out, "{}", to_json(&placed)),
             Ok(placed) => writeln!(out, "{}", lines.line(&placed.record)),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
 use rustix::process::{Pid, Signal};
+use tokio::signal::unix::SignalKind;
 
 /// The variable by which a test's processes are found.
 const TAG: &str = "TRUNKLINE_CLI_TEST";
@@ -50,7 +51,8 @@ pub(crate) fn shell(script: &str) -> Command {
 
 /// A program free of what the environment of the tests could change.
 pub(crate) fn clean(program: &str) -> Command {
-    let mut command = undisturbed(program);
+    restore_signals();
+    let mut command = Command::new(program);
     let unwanted =
         ["TRUNKLINE_VIA", "RUST_LOG", "MPROXY_CHANGED_ENVS", "SUDO_UID", "SUDO_GID", "COLUMNS"];
     for name in unwanted {
@@ -60,22 +62,24 @@ pub(crate) fn clean(program: &str) -> Command {
     command
 }
 
-/// A program without the signals that whoever started the tests ignores, as `nohup` does with SIGHUP:
-/// they would be ignored below it, too.
-fn undisturbed(program: &str) -> Command {
-    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+/// Sees to it that no signal is ignored below this process because whoever started the tests ignores
+/// it, as `nohup` does with SIGHUP: what has a handler, though it does nothing, is not ignored behind
+/// an `exec`.
+fn restore_signals() {
+    static DONE: LazyLock<()> = LazyLock::new(|| {
         let status = fs::read_to_string("/proc/self/status").expect("/proc");
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
         let mask = u64::from_str_radix(mask.expect("a mask").trim(), 16).expect("a number");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let _entered = runtime.enter();
         // This process ignores SIGPIPE itself, and not for others.
-        mask & !(1 << (Signal::PIPE.as_raw() - 1)) != 0
+        for number in (1..32).filter(|n| mask & 1 << (n - 1) != 0 && *n != Signal::PIPE.as_raw()) {
+            // Some cannot be handled, and nobody sends those.
+            let _ = tokio::signal::unix::signal(SignalKind::from_raw(number));
+        }
     });
-    if !*IGNORED {
-        return Command::new(program);
-    }
-    let mut command = Command::new("env");
-    command.args(["--default-signal", program]);
-    command
+    LazyLock::force(&DONE);
 }
 
 /// Waits for something that nothing else announces.

@@ -1,5 +1,6 @@
 //! What a local side keeps of its frames for a recorder: `docs/protocols/agentproto.md` section 12.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
@@ -27,14 +28,20 @@ pub struct Tapped {
 }
 
 /// Frames sent and received, in order, until somebody takes them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tap {
     kept: VecDeque<Tapped>,
     bytes: usize,
+    most: usize,
     last: Instant,
 }
 
 impl Tap {
+    /// Nothing is taken in from so many bytes on, or from the usual number if that is fewer.
+    fn new(most: usize) -> Self {
+        Self { kept: VecDeque::new(), bytes: 0, most: most.min(MOST_BYTES), last: Instant::ORIGIN }
+    }
+
     #[cold]
     pub(super) fn sent(&mut self, now: Instant, segment: &Segment) {
         self.keep(now, Direction::SENT, segment.clone());
@@ -57,8 +64,8 @@ impl Tap {
     }
 
     /// Whether nothing more should be taken in until what is kept was taken.
-    pub(super) const fn is_full(&self) -> bool {
-        self.bytes >= MOST_BYTES
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= self.most && !self.kept.is_empty()
     }
 
     pub(super) fn poll(&mut self) -> Option<Tapped> {
@@ -85,9 +92,11 @@ impl Local {
     /// From now on keeps every frame sent and received, in order, for
     /// [`poll_tapped`](Self::poll_tapped).
     ///
-    /// Whoever asks for it must take what is kept: from 256 KiB on nothing more is taken in.
+    /// Whoever asks for it must take what is kept: from 256 KiB on, or from what a session may queue
+    /// (`Limits::session_queue`) if that is less, nothing more is taken in.
     pub fn tap(&mut self) {
-        self.tap.get_or_insert_default();
+        let most = self.link.config.limits.session_queue;
+        self.tap.get_or_insert_with(|| Box::new(Tap::new(most)));
     }
 
     /// Keeps no frames any more, and forgets those that were kept.
