@@ -17,7 +17,7 @@ use crate::rt::{
     TransferSummary, files_over,
 };
 
-use super::files::{Folder, each};
+use super::files::{Folder, each_agent};
 use super::peer::{Peer, bytes_of};
 use super::support::{Pattern, cancel_at, eventually};
 use super::wire::{Line, wire};
@@ -75,7 +75,7 @@ fn tree(path: &str) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn a_tree_goes_there_and_back() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let files = agent();
         let folder = Folder::new("tree");
         let pattern = Pattern::new();
@@ -108,7 +108,7 @@ fn a_tree_goes_there_and_back() {
 
 #[test]
 fn one_that_is_dropped_closes_what_it_opened_and_can_be_gone_on_with() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let files = agent();
         let folder = Folder::new("dropped");
         let (from, to) = (folder.at("from"), folder.at("to"));
@@ -141,7 +141,7 @@ fn one_that_is_dropped_closes_what_it_opened_and_can_be_gone_on_with() {
 
 #[test]
 fn the_end_of_the_session_is_told_as_that() {
-    each(async |agent| {
+    each_agent(async |agent| {
         let folder = Folder::new("ended");
         let from = folder.at("from");
         fs::write(&from, "x").unwrap();
