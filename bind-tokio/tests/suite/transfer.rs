@@ -239,7 +239,7 @@ fn nothing_is_written_through_a_link_that_the_agent_made() {
         let outside = folder.at("outside");
         // Whichever comes first: each order is tried often.
         for round in 0..20 {
-            let mut entries = vec![stat("x", 0o120_777, 4), stat("x", 0o040_755, 0)];
+            let mut entries = [stat("x", 0o120_777, 4), stat("x", 0o040_755, 0)];
             if round % 2 == 0 {
                 entries.reverse();
             }
