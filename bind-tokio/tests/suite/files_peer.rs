@@ -139,7 +139,8 @@ fn reads_are_in_order_whatever_the_order_of_answers() {
                             let begin = usize::try_from(request.offset).unwrap().min(COUNT);
                             let wanted = usize::try_from(request.size).unwrap();
                             // Now and then less than asked for, without an end.
-                            let most = if round % 4 == 0 { wanted / 2 + 1 } else { wanted };
+                            let most =
+                                if round.is_multiple_of(4) { wanted / 2 + 1 } else { wanted };
                             let data = pattern.head(COUNT)[begin..COUNT.min(begin + most)].to_vec();
                             let eof = begin + most > COUNT;
                             let data = data.into();
