@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn jobs_run_beside_each_other_up_to_the_bound() {
         let workers = Workers::new(2);
-        let (to, from) = mpsc::channel::<()>();
+        let (to, from) = mpsc::sync_channel::<()>(1);
         let held = workers.run(move || from.recv().is_ok());
         let mut held = pin!(held);
         assert!(held.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_job_that_panics_is_an_error_and_not_a_hang() {
         let workers = Workers::new(1);
-        let lost = wait(workers.run(|| panic!("on purpose"))).map(|()| ());
+        let lost = wait(workers.run(|| panic!("on purpose")));
         assert!(lost.is_err());
         assert_eq!(wait(workers.run(|| 7)).unwrap(), 7);
     }
