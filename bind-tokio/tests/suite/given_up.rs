@@ -53,6 +53,9 @@ const FUTURES: [(&str, &str); 25] = [
 /// Given up by `drive`'s own tests, where every schedule can be had again.
 const SCHEDULED: &str = "drive/tests/schedules.rs";
 
+/// Given up by the tests of recordings.
+const RECORDED: [&str; 1] = ["recording.rs finished"];
+
 /// The futures that the sources of `drive` and of this binding offer.
 fn offered() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -95,7 +98,7 @@ fn offered() -> BTreeSet<String> {
 #[test]
 fn no_future_is_forgotten_in_the_table() {
     let files = super::files_given_up::FUTURES;
-    let listed = FUTURES.iter().map(|(name, _)| *name).chain(files);
+    let listed = FUTURES.iter().map(|(name, _)| *name).chain(files).chain(RECORDED);
     let listed: BTreeSet<_> = listed.map(str::to_owned).collect();
     assert_eq!(offered(), listed);
 }

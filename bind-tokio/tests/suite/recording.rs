@@ -15,7 +15,7 @@ use crate::rt::{
 
 use super::peer;
 use super::support::{
-    Pattern, agent_program, eventually, exited, lost_status, options, program, serve, sh,
+    Pattern, agent_program, cancel_at, eventually, exited, lost_status, options, program, serve, sh,
 };
 use super::wire::{Line, wire};
 
@@ -209,6 +209,8 @@ fn more_than_is_kept_at_once_is_recorded_whole() {
         let mut stdout = exec.take_stdout().unwrap();
         let written = bytes.clone();
         let writing = rt::spawn(async move { rt::write_all(&mut stdin, &written).await.unwrap() });
+        // Given up while the session runs, and asked again behind its end.
+        assert!(cancel_at(1, recording.finished()).await.is_none());
         assert!(rt::read_to_end(&mut stdout).await.unwrap() == bytes);
         writing.await;
         assert_eq!(exec.wait().await, exited(0));
