@@ -14,7 +14,7 @@ use crate::transfer::{Way, all, no_parts, pattern, summary, tree};
 const MIB: usize = 1 << 20;
 
 /// What put takes up again of what is there, at most.
-const AGAIN: u64 = 24 << 20;
+const AGAIN: u64 = 26 << 20;
 
 /// A line that loses the link after so many bytes: from the agent when getting, to it when putting.
 fn cut(server: Server, way: Way, after: usize) -> String {

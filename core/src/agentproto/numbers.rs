@@ -3,8 +3,9 @@
 //!
 //! Version 1.3 renumbered the file operations above 7 and left no mark on the wire. So a local side
 //! asks for the working directory first: operation 16, unknown to an agent of 1.2, which answers
-//! errno 38. An agent knows a client of 1.2 by its first request, the same question under the number
-//! 15, where 1.3 has a truncation that makes no sense without a path.
+//! errno 38. Requests whose numbers have changed wait for the answer; operations 1 to 7 need not. An
+//! agent knows a client of 1.2 by its first request, the same question under the number 15, where
+//! 1.3 has a truncation that makes no sense without a path.
 
 use alloc::collections::VecDeque;
 
@@ -29,6 +30,11 @@ pub(super) const fn are_verified(setting: OpNumbers) -> bool {
         OpNumbers::Verified => true,
         OpNumbers::Assumed => false,
     }
+}
+
+/// Whether this operation had its number in 1.2 too: to wait with it would only cost time.
+const fn means_the_same(op: FileOp) -> bool {
+    op.0 <= FileOp::STAT.0
 }
 
 /// Whether this, as a first request, comes from a client of 1.2.
@@ -100,8 +106,9 @@ impl Numbers {
                     outbox.push_request(ASK, ask);
                 }
                 self.state = State::Asked(ASK);
-                self.hold(id, request);
+                self.send(id, op, request, outbox);
             }
+            State::Asked(_) if means_the_same(op) => outbox.push_request(id, request),
             State::Asked(_) => self.hold(id, request),
         }
     }
@@ -123,7 +130,8 @@ impl Numbers {
     pub(super) fn answer(&mut self, response: &FileResponse, outbox: &mut Outbox) -> Answered {
         let State::Asked(ask) = self.state else { return Answered::Request };
         if response.id != ask {
-            return Answered::Early;
+            let waits = self.held.iter().any(|(held, _)| *held == response.id);
+            return if waits { Answered::Early } else { Answered::Request };
         }
         let succeeded = response.errno == 0 && response.message.is_empty();
         if !succeeded && !KNOWN_FAILURES.contains(&response.errno) {

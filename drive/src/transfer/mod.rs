@@ -55,7 +55,7 @@ impl<R: Runtime> Files<R> {
     /// missing. Names that the agent lists cannot lead out of the local path, nor can links in it.
     ///
     /// What fails below a directory is told by [`TransferEvent::Failed`] and counted; the rest goes
-    /// on. Up to 24 MiB are under way at a time, in memory at worst.
+    /// on. Up to 26 MiB are under way at a time, in memory at worst.
     ///
     /// Cancel safe in that dropping the future gives up what is under way and closes what is open at
     /// the agent.
@@ -79,7 +79,7 @@ impl<R: Runtime> Files<R> {
     /// Takes a local file, or a tree of them, to this path of the agent.
     ///
     /// As [`get`](Self::get) in every other respect. Going on with what is left takes up at most
-    /// 24 MiB before the end of it again, because the agent may have written those in any order.
+    /// 26 MiB before the end of it again, because the agent may have written those in any order.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ pub(super) const CHUNK: usize = 512 << 10;
 
 /// The most that is under way: what fills a link of 1 Gbit/s and 200 ms, and leaves a process under
 /// 32 MiB even when all of it is in memory.
-pub(super) const MOST: usize = 24 << 20;
+pub(super) const MOST: usize = 26 << 20;
 
 /// What is under way before anything is known of the link: little enough for a slow one to answer in
 /// time, and enough to see at once that a fast one is.
