@@ -34,7 +34,7 @@ pub(super) const fn are_verified(setting: OpNumbers) -> bool {
 
 /// Whether this operation had its number in 1.2 too: to wait with it would only cost time.
 const fn means_the_same(op: FileOp) -> bool {
-    op.0 <= FileOp::STAT.0
+    matches!(op.0, 1..=7)
 }
 
 /// Whether this, as a first request, comes from a client of 1.2.
