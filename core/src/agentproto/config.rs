@@ -73,8 +73,8 @@ pub enum SignalNumbers {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpNumbers {
-    /// A local side asks for operation 16, which 1.2 did not have, and sends its requests once that
-    /// is answered; an agent refuses a first request that only a client of 1.2 sends.
+    /// A local side asks for operation 16, which 1.2 did not have, and sends requests above 7 once
+    /// that is answered; an agent refuses a first request that only a client of 1.2 sends.
     #[default]
     Verified,
     /// Nothing is asked or refused, as in the original's machinery: both are of 1.3, or the caller

@@ -11,8 +11,8 @@ impl Local {
     /// Sends a file request and says its number, which the answer will carry.
     ///
     /// By default the first one makes the machine ask whether the agent numbers operations as this
-    /// one does; requests wait for that answer, and are lost with the session when it does not
-    /// ([`OpNumbers`](super::OpNumbers)).
+    /// one does; operations above 7 wait for that answer, and all requests are lost with the session
+    /// when it does not ([`OpNumbers`](super::OpNumbers)).
     ///
     /// # Errors
     ///
