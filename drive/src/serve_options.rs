@@ -64,7 +64,7 @@ impl Default for ServeOptions {
 impl ServeOptions {
     /// Opens the directory that is served now, for all sessions served with these options, and not
     /// at the first request of each: an error can be told here, and the directory stays the same
-    /// whatever is renamed meanwhile. [`files`](Self::files) is not looked at again.
+    /// whatever is renamed meanwhile. `files` is not looked at again.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ impl Local {
     ///
     /// By default the first one makes the machine ask whether the agent numbers operations as this
     /// one does; operations above 7 wait for that answer, and all requests are lost with the session
-    /// when it does not ([`OpNumbers`](super::OpNumbers)).
+    /// when it does not ([`OpNumbers`](crate::agentproto::OpNumbers)).
     ///
     /// # Errors
     ///
