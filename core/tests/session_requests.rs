@@ -78,8 +78,8 @@ fn a_request_given_up_makes_room() {
     config.limits.in_flight = 1;
     // Not sent yet: it waits for the numbers of the agent.
     let mut local = Local::new(config);
-    assert_eq!(local.request(request(FileOp::STAT)), Ok(1));
-    assert_eq!(local.request(request(FileOp::STAT)), Err(Misuse::Busy));
+    assert_eq!(local.request(request(FileOp::LSTAT)), Ok(1));
+    assert_eq!(local.request(request(FileOp::LSTAT)), Err(Misuse::Busy));
     assert_eq!(leaves(&mut local, 0).len(), 1);
     assert!(local.cancel(1));
     assert_eq!(news(&mut local), [LocalEvent::RequestRoom]);
@@ -105,7 +105,10 @@ fn bytes_that_wait_for_the_agent_s_numbers_count_too() {
     let mut config = Config::default();
     config.limits.session_queue = 1_000;
     let mut local = Local::new(config);
-    assert_eq!(local.request(write(5_000)), Ok(1));
+    // An operation whose number has changed.
+    let new_path = "x".repeat(5_000);
+    let link = FileRequest { new_path, ..request(FileOp::SYMLINK) };
+    assert_eq!(local.request(link), Ok(1));
     assert_eq!(local.request(write(1)), Err(Misuse::Busy));
     let question = leaves(&mut local, 0).remove(0);
     assert!(!local.request_room());
@@ -180,7 +183,7 @@ fn an_agent_that_does_not_tell_its_numbers_ends_the_session_in_time() {
     let mut config = Config::default();
     config.request_timeout = Some(Duration::from_secs(10));
     let mut local = Local::new(config);
-    assert_eq!(local.request(request(FileOp::STAT)), Ok(1));
+    assert_eq!(local.request(request(FileOp::LSTAT)), Ok(1));
     assert_eq!(leaves(&mut local, 3_000).len(), 1);
     local.handle_timeout(at(13_000));
     let closed = LocalEvent::Closed(CloseReason::Timeout(TimeoutKind::Handshake));
