@@ -128,7 +128,7 @@ fn the_machines_own_question_is_kept_too() {
     let sent = frames(&taken(&mut local), Direction::SENT);
     let ops: Vec<FileOp> =
         sent.iter().map(|frame| frame.file_request.as_ref().unwrap().op).collect();
-    assert_eq!(ops, [FileOp::GETWD]);
+    assert_eq!(ops, [FileOp::GETWD, FileOp::STAT]);
 }
 
 #[test]
