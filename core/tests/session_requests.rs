@@ -223,3 +223,17 @@ fn handles_are_closed_behind_what_was_asked_of_them() {
     local.close();
     assert_eq!(local.close_handle(1), Err(Misuse::Closed));
 }
+
+#[test]
+fn behind_the_end_nobody_is_told_of_room() {
+    let mut config = Config::default();
+    config.limits.in_flight = 1;
+    let mut local = Local::new(config);
+    assert_eq!(local.request(request(FileOp::STAT)), Ok(1));
+    assert_eq!(local.request(request(FileOp::STAT)), Err(Misuse::Busy));
+    local.close();
+    assert!(matches!(news(&mut local)[..], [LocalEvent::RequestLost(1), LocalEvent::Closed(_)]));
+    assert!(!local.cancel(1));
+    while local.poll_transmit(at(0)).is_some() {}
+    assert_eq!(news(&mut local), []);
+}

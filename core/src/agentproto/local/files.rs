@@ -61,7 +61,9 @@ impl Local {
 
     /// Tells who was refused to try again: there is room, or never will be.
     pub(super) fn tell_requesters(&mut self) {
-        if self.refused && (self.has_request_room() || self.link.is_mute()) {
+        // Behind the end nothing is told.
+        let open = self.link.closed.is_none();
+        if self.refused && open && (self.has_request_room() || self.link.is_mute()) {
             self.refused = false;
             self.link.tell(LocalEvent::RequestRoom);
         }
