@@ -84,6 +84,11 @@ fn is_written_as_it_is(record: &Record) {
 
 /// Whatever secret stands where one can, a redaction takes it out and leaves the shape.
 fn is_redacted(mut record: Record) {
+    let shows = |bytes: &[u8]| bytes.windows(SECRET.len()).any(|it| it == SECRET.as_bytes());
+    // An input that spells the secret where all is kept, in a path say, proves nothing.
+    if shows(&record.to_bytes().unwrap_or_default()) {
+        return;
+    }
     if let Some(start) = &mut record.command_start {
         plant_in_command(&mut start.exec);
     }
@@ -92,8 +97,7 @@ fn is_redacted(mut record: Record) {
     }
     let mut redacted = record.clone();
     Redaction::ALL.record(&mut redacted);
-    let bytes = redacted.to_bytes().unwrap_or_default();
-    let shown = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+    let shown = shows(&redacted.to_bytes().unwrap_or_default());
     assert!(!shown, "a secret is shown: {redacted:?}");
     if let (Some(before), Some(after)) = (&record.frame, &redacted.frame) {
         // The other way round: written with a redaction, and redacted by whoever has the record.
@@ -106,8 +110,7 @@ fn is_redacted(mut record: Record) {
             if let Some(exec) = &before.frame.exec {
                 let (_, start) = recorder.command_start(0, exec);
                 let start = start.map(|start| start.slices().concat()).unwrap_or_default();
-                let shown = start.windows(SECRET.len()).any(|w| w == SECRET.as_bytes());
-                assert!(!shown, "a secret is shown in a start");
+                assert!(!shows(&start), "a secret is shown in a start");
             }
         }
         has_the_shape_of(before.frame.exec.as_deref(), after.frame.exec.as_deref());
