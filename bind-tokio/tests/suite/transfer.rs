@@ -157,13 +157,22 @@ fn the_end_of_the_session_is_told_as_that() {
 
 /// Serves files that a test invents, until the other side hangs up.
 fn invented(answer: impl Fn(&FileRequest) -> FileResponse + Send + 'static) -> (Files, Line) {
+    invented_if(Config::default(), move |request| Some(answer(request)))
+}
+
+/// As [`invented`], but what the test has no answer for is never answered.
+fn invented_if(
+    config: Config,
+    answer: impl Fn(&FileRequest) -> Option<FileResponse> + Send + 'static,
+) -> (Files, Line) {
     let (local, agent, line) = wire(64 << 10);
-    let files = files_over(rt::Over(local), Config::default());
+    let files = files_over(rt::Over(local), config);
     rt::spawn(async move {
         let mut peer = Peer::new(agent);
         while let Some(frame) = peer.recv().await {
             let Some(request) = frame.file_request else { continue };
-            let response = FileResponse { id: request.id, ..answer(&request) };
+            let Some(answer) = answer(&request) else { continue };
+            let response = FileResponse { id: request.id, ..answer };
             if peer.try_send_bytes(&bytes_of(&Frame::file_response(response))).await.is_err() {
                 break;
             }
@@ -313,5 +322,42 @@ fn an_agent_that_answers_nonsense_is_no_endless_loop() {
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{error}");
             eventually("the handle is closed", || open.load(Ordering::Relaxed) == 0).await;
         }
+    });
+}
+
+/// A part survives an agent that stalls for longer than a request may take, whoever holds it.
+#[test]
+fn what_an_agent_that_stalls_leaves_is_kept_for_going_on() {
+    rt::each(async || {
+        let mut config = Config::default();
+        config.request_timeout = Some(std::time::Duration::from_millis(500));
+        let folder = Folder::new("stalled");
+        fs::write(folder.at("from"), vec![b'x'; 1 << 20]).unwrap();
+        let removed = Arc::new(AtomicI32::new(0));
+        let count = Arc::clone(&removed);
+        let (files, _line) = invented_if(config, move |request| match request.op {
+            FileOp::STAT if request.path == "/to" => Some(errno(2)),
+            FileOp::STAT => Some(of(stat("file", 0o100_644, 1 << 20))),
+            FileOp::OPEN_FILE => Some(FileResponse { handle: 1, ..Default::default() }),
+            FileOp::READ_AT if request.offset == 0 => {
+                let data = vec![b'x'; usize::try_from(request.size).unwrap()];
+                Some(FileResponse { data: data.into(), ..Default::default() })
+            }
+            FileOp::REMOVE => {
+                count.fetch_add(1, Ordering::Relaxed);
+                Some(FileResponse::default())
+            }
+            FileOp::GETWD => Some(FileResponse { path: "/".to_owned(), ..Default::default() }),
+            _ => None,
+        });
+        let got = files.get("/file", folder.at("got"), TransferOptions::default(), |_| ()).await;
+        let put = files.put(folder.at("from"), "/to", TransferOptions::default(), |_| ()).await;
+        for error in [got.unwrap_err(), put.unwrap_err()] {
+            let error = TransferError::of(&error).unwrap();
+            assert_eq!(error.reason().kind(), io::ErrorKind::TimedOut);
+            assert!(error.part().is_some_and(|part| part.ends_with(".part")), "{error}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(removed.load(Ordering::Relaxed), 0);
     });
 }

@@ -45,8 +45,8 @@ pub(crate) struct How {
 /// Get files from the agent.
 ///
 /// A file appears under its name when it is whole; until then it is beside it, hidden, with .part at
-/// the end of its name, and stays there when the link is lost: --resume goes on with it. What is
-/// neither a file nor a directory nor a link is left out, with a line.
+/// the end of its name, and stays there when the link is lost or the agent stalls: --resume goes on
+/// with it. What is neither a file nor a directory nor a link is left out, with a line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
     #[command(flatten)]

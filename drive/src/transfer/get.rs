@@ -216,9 +216,10 @@ impl<R: Runtime> Getting<'_, '_, R> {
             result = self.publish(&fd).await;
         }
         let Err(error) = result else { return Ok(()) };
-        let (dir, part, lost) = (Arc::clone(&self.place.dir), self.part.clone(), error.is_lost());
+        let (dir, part) = (Arc::clone(&self.place.dir), self.part.clone());
+        let worth = error.keeps_part();
         let kept = self.cx.local(&self.place.shown, move || {
-            let keep = lost && Facts::of_open(&fd).is_ok_and(|facts| facts.size > 0);
+            let keep = worth && Facts::of_open(&fd).is_ok_and(|facts| facts.size > 0);
             if !keep {
                 local::remove(&dir, &part);
             }

@@ -50,7 +50,7 @@ impl<R: Runtime> Files<R> {
     ///
     /// A file appears under its name when it is whole, in place of what was there; until then it is
     /// written beside it as `.NAME.SIZE-TIME.part`. That is removed when the transfer fails, and kept
-    /// when the session is lost or the future is dropped: with
+    /// when the session is lost, a request is not answered in time, or the future is dropped: with
     /// [`resume`](TransferOptions::resume) it is gone on with. Directories are made where they are
     /// missing. Names that the agent lists cannot lead out of the local path, nor can links in it.
     ///

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::{FileError, SessionError};
+use crate::{FileError, FileFault, SessionError};
 
 /// How files are transferred by [`Files::get`](crate::Files::get) and
 /// [`Files::put`](crate::Files::put).
@@ -128,7 +128,8 @@ impl TransferError {
         &self.error
     }
 
-    /// The file that holds what came before the session was lost, for `resume` to go on with.
+    /// The file that holds what came before the session was lost, or a request was not answered in
+    /// time, for `resume` to go on with.
     #[must_use]
     pub fn part(&self) -> Option<&str> {
         self.part.as_deref()
@@ -139,6 +140,12 @@ impl TransferError {
     pub fn is_lost(&self) -> bool {
         let source = self.error.get_ref().and_then(|source| source.downcast_ref());
         matches!(source, Some(SessionError::Lost(_) | SessionError::NoAgent { .. }))
+    }
+
+    /// Whether what was transferred so far is worth keeping: nothing is wrong with it.
+    pub(super) fn keeps_part(&self) -> bool {
+        // An agent that stalls for longer than a request may take is a broken line to people.
+        self.is_lost() || FileError::of(&self.error).is_some_and(|e| e.fault == FileFault::TimedOut)
     }
 
     /// The transfer error below an error of this crate, if there is one.

@@ -186,6 +186,7 @@ impl<R: Runtime> Putting<'_, '_, R> {
             self.publish(made.map(|made| made.mode)).await
         };
         if let Err(error) = write.await {
+            // Going on with so little is not worth it, so that nothing is kept of it.
             if !error.is_lost() {
                 self.remove().await;
             }
@@ -268,7 +269,7 @@ impl<R: Runtime> Putting<'_, '_, R> {
         let Some((handle, there)) = self.begin().await? else { return Ok(Put::Directory) };
         match self.fill(handle, there).await {
             Ok(()) => Ok(Put::Done),
-            Err(error) if error.is_lost() => Err(error.with_part(self.part.clone())),
+            Err(error) if error.keeps_part() => Err(error.with_part(self.part.clone())),
             Err(error) => {
                 self.remove().await;
                 self.refused(error)
