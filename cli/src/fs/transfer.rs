@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use trunkline_tokio::{TransferError, TransferOptions, TransferSummary};
 
@@ -136,6 +137,15 @@ fn remote(path: OsString, session: &Session) -> Result<String, Stop> {
     })
 }
 
+/// Takes all the descriptors that may be had: every directory above where a transfer is takes some.
+///
+/// Whoever serves was started before, with what was allowed then.
+fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Without it, only what is very deep fails, and says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 /// All the transfers of one command.
 struct Run<'a> {
     session: &'a Session,
@@ -149,6 +159,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(command: &'static str, how: &How, session: &'a Session) -> Self {
+        raise_open_files();
         Self {
             session,
             progress: Progress::new(command, how.quiet, how.progress),

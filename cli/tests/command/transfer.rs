@@ -224,6 +224,21 @@ fn every_failure_is_a_line_that_names_the_file_and_the_others_go_on() {
     }
 }
 
+#[test]
+fn a_deep_tree_needs_no_more_descriptors_than_may_be_had() {
+    let temp = Temp::new();
+    let source = temp.file("source");
+    fs::create_dir_all(format!("{source}{}", "/d".repeat(150))).unwrap();
+    for way in WAYS {
+        let transfer = Server::Ours.fs([way.name(), "-r", &source, &temp.file(way.name())]);
+        let mut limited = clean("sh");
+        limited.args(["-c", r#"ulimit -Sn 100; exec "$@""#, "sh"]).arg(transfer.get_program());
+        limited.args(transfer.get_args()).env("TRUNKLINE_VIA", Server::Ours.via());
+        run(&mut limited).is(0, "", "");
+        assert_eq!(tree(&temp.file(way.name()), "%P").lines().count(), 151);
+    }
+}
+
 /// Root may do everything, so the side in question is somebody else.
 fn as_nobody(command: &mut Command) -> Command {
     let mut other = clean("setpriv");

@@ -15,6 +15,9 @@ const LOW: usize = 256;
 /// Directories listed at once.
 const LISTINGS: usize = 8;
 
+/// Directories that are open and of which nothing is listed, at most: each holds descriptors.
+const OPEN: usize = 64;
+
 /// One direction of transfer, as a tree sees it.
 ///
 /// What fails for one entry is told by the implementation; an error ends the walk.
@@ -64,19 +67,28 @@ enum Done<D, E> {
 /// Walks everything below a directory.
 ///
 /// The last found is worked on first, so that what waits stays little: the entries of the
-/// directories between the root and where the walk is, and not of the whole tree.
+/// directories between the root and where the walk is, and not of the whole tree. As many
+/// directories are open: a few for each level, however many there are side by side.
 pub(super) async fn walk<W: Walk>(tree: &W, root: W::Dir) -> Result<(), TransferError> {
     let mut crowd = Crowd::<Result<Done<W::Dir, W::Entry>, TransferError>>::new();
     let root = Arc::new(Node { dir: root, open: AtomicUsize::new(1), parent: None });
-    let mut unlisted = vec![root];
-    let mut entries = Vec::new();
-    // Listings under way, and directories found that are not open yet.
-    let (mut listings, mut ahead) = (0, 0_usize);
+    let (mut unlisted, mut partly) = (vec![root], Vec::new());
+    let mut entries: Vec<(Arc<Node<W::Dir>>, W::Entry)> = Vec::new();
+    // Listings and visits of directories under way, and directories found that are not open yet.
+    let (mut listings, mut opening, mut ahead) = (0, 0, 0_usize);
     loop {
-        while entries.len() < LOW
-            && listings < LISTINGS
-            && let Some(node) = unlisted.pop()
-        {
+        while listings < LISTINGS {
+            let next_leads_on = entries.last().is_some_and(|(_, entry)| tree.leads_on(entry));
+            let node = if entries.len() < LOW {
+                partly.pop().or_else(|| unlisted.pop())
+            } else if next_leads_on && unlisted.len() + opening >= OPEN {
+                // No more may be opened, so those that are must come to their ends. Going on with
+                // a large one would only find yet more to open.
+                unlisted.pop()
+            } else {
+                None
+            };
+            let Some(node) = node else { break };
             listings += 1;
             crowd.push(async move {
                 let (found, more) = tree.list(&node.dir).await?;
@@ -84,10 +96,11 @@ pub(super) async fn walk<W: Walk>(tree: &W, root: W::Dir) -> Result<(), Transfer
             });
         }
         while crowd.len() < AT_ONCE
-            && let Some((node, entry)) = entries.pop()
+            && let Some((node, entry)) = entries
+                .pop_if(|(_, entry)| unlisted.len() + opening < OPEN || !tree.leads_on(entry))
         {
-            let (node, entry): (Arc<Node<W::Dir>>, W::Entry) = (node, entry);
             let leads_on = tree.leads_on(&entry);
+            opening += usize::from(leads_on);
             crowd.push(async move {
                 let made = tree.visit(&node.dir, entry).await?;
                 Ok(Done::Visited { node, made, leads_on })
@@ -102,13 +115,14 @@ pub(super) async fn walk<W: Walk>(tree: &W, root: W::Dir) -> Result<(), Transfer
                 // Taken from the end, so the first of them is taken first.
                 entries.extend(found.into_iter().rev().map(|entry| (Arc::clone(&node), entry)));
                 if more {
-                    unlisted.push(node);
+                    partly.push(node);
                     None
                 } else {
                     Some(node)
                 }
             }
             Done::Visited { node, made, leads_on } => {
+                opening -= usize::from(leads_on);
                 ahead -= usize::from(leads_on);
                 if let Some(dir) = made {
                     // Its place among the entries of its parent is kept until it is left.
@@ -127,8 +141,94 @@ pub(super) async fn walk<W: Walk>(tree: &W, root: W::Dir) -> Result<(), Transfer
                 Ok(Done::Left(node.parent.clone()))
             });
         }
-        if listings == 0 && unlisted.is_empty() && ahead == 0 {
+        if listings == 0 && unlisted.is_empty() && partly.is_empty() && ahead == 0 {
             tree.found_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// A tree with so many directories in each of every level, and a file in each of the last.
+    struct Wide {
+        widths: &'static [usize],
+        open: Arc<AtomicUsize>,
+        most: AtomicUsize,
+        files: AtomicUsize,
+    }
+
+    struct Dir {
+        level: usize,
+        listed: AtomicUsize,
+        open: Arc<AtomicUsize>,
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Wide {
+        fn dir(&self, level: usize) -> Dir {
+            let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(open, Ordering::Relaxed);
+            Dir { level, listed: AtomicUsize::new(0), open: Arc::clone(&self.open) }
+        }
+    }
+
+    impl Walk for Wide {
+        type Dir = Dir;
+        /// The level of a directory; that of a file is beyond the last.
+        type Entry = usize;
+
+        fn leads_on(&self, entry: &usize) -> bool {
+            *entry <= self.widths.len()
+        }
+
+        async fn list(&self, dir: &Dir) -> Result<(Vec<usize>, bool), TransferError> {
+            let width = self.widths.get(dir.level).copied().unwrap_or(1);
+            let listed = dir.listed.load(Ordering::Relaxed);
+            let now = (width - listed).min(100);
+            dir.listed.store(listed + now, Ordering::Relaxed);
+            Ok((vec![dir.level + 1; now], listed + now < width))
+        }
+
+        async fn visit(&self, _: &Dir, entry: usize) -> Result<Option<Dir>, TransferError> {
+            if self.leads_on(&entry) {
+                return Ok(Some(self.dir(entry)));
+            }
+            self.files.fetch_add(1, Ordering::Relaxed);
+            Ok(None)
+        }
+
+        async fn leave(&self, _: &Dir) -> Result<(), TransferError> {
+            Ok(())
+        }
+
+        fn found_all(&self) {}
+    }
+
+    #[test]
+    fn few_directories_are_open_in_a_wide_tree() {
+        let shapes: [(&[usize], _); 3] =
+            [(&[3_000], 3_000), (&[200, 200], 40_000), (&[1, 1, 1, 300, 1, 20], 6_000)];
+        for (widths, files) in shapes {
+            let open = Arc::default();
+            let tree = Wide { widths, open, most: 0.into(), files: 0.into() };
+            let mut walk = pin!(walk(&tree, tree.dir(0)));
+            let mut context = Context::from_waker(Waker::noop());
+            // Nothing in it waits for anything but itself.
+            while let Poll::Pending = walk.as_mut().poll(&mut context).map(Result::unwrap) {}
+            assert_eq!(tree.files.load(Ordering::Relaxed), files);
+            assert_eq!(tree.open.load(Ordering::Relaxed), 0);
+            let most = tree.most.load(Ordering::Relaxed);
+            assert!(most < 200, "{widths:?}: {most}");
         }
     }
 }
