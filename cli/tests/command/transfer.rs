@@ -239,6 +239,64 @@ fn a_deep_tree_needs_no_more_descriptors_than_may_be_had() {
     }
 }
 
+#[test]
+fn a_file_that_is_replaced_keeps_its_mode() {
+    let temp = Temp::new();
+    fs::create_dir(temp.file("source")).unwrap();
+    let sizes = [("none", 0), ("small", 9), ("large", 300_000)];
+    for (name, size) in sizes {
+        let path = temp.write(&format!("source/{name}"), pattern(size));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    for (number, (server, way)) in all().enumerate() {
+        let target = temp.file(&format!("target{number}"));
+        fs::create_dir(&target).unwrap();
+        for more in ["tree", "alone", "-p"] {
+            for (mode, (name, _)) in [0o600, 0o440, 0o666].into_iter().zip(sizes) {
+                let path = format!("{target}/{name}");
+                fs::write(&path, "before").unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let source = temp.file("source");
+            match more {
+                "alone" => {
+                    for (name, _) in sizes {
+                        let source = format!("{source}/{name}");
+                        server.ok([way.name(), &source, &format!("{target}/{name}")]);
+                    }
+                }
+                more => {
+                    let more = if more == "-p" { "-rp" } else { "-r" };
+                    server.ok([way.name(), more, &format!("{source}/."), &target]);
+                }
+            }
+            let modes = sizes.map(|(name, size)| {
+                let path = format!("{target}/{name}");
+                assert_eq!(fs::read(&path).unwrap(), pattern(size));
+                fs::metadata(path).unwrap().permissions().mode() & 0o777
+            });
+            let kept = if more == "-p" { [0o644; 3] } else { [0o600, 0o440, 0o666] };
+            assert_eq!(modes, kept, "{server:?} {way:?} {more}");
+        }
+    }
+}
+
+#[test]
+fn putting_replaces_a_link_that_leads_round_and_round() {
+    let temp = Temp::new();
+    let source = temp.write("source", "content");
+    let target = temp.file("target");
+    for server in SERVERS {
+        for resume in [&[][..], &["--resume"]] {
+            symlink(&target, &target).unwrap();
+            server.ok([&["put"], resume, &[&source, &target]].concat());
+            assert_eq!(fs::read(&target).unwrap(), b"content");
+            no_parts(temp.text());
+            fs::remove_file(&target).unwrap();
+        }
+    }
+}
+
 /// Root may do everything, so the side in question is somebody else.
 fn as_nobody(command: &mut Command) -> Command {
     let mut other = clean("setpriv");

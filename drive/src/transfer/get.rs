@@ -182,14 +182,18 @@ impl<R: Runtime> Getting<'_, '_, R> {
         let (place, part) = (self.place.clone(), self.part.clone());
         let (mode, times) = (self.source.mode, self.times());
         let sparse = self.cx.options.sparse;
+        let preserve = self.cx.options.preserve;
         let store = move || {
-            let fd = local::new_file(&place.dir, &part, local::writable(mode, false))?;
+            let kept = if preserve { None } else { local::mode_there(&place.dir, &place.name) };
+            let secret = local::writable(mode & kept.unwrap_or(0o777), false);
+            let fd = local::new_file(&place.dir, &part, secret)?;
             let write = || {
                 store(&fd, content.payloads, 0, sparse)?;
                 if sparse {
                     rustix::fs::ftruncate(&fd, bytes)?;
                 }
                 local::finish(&fd, mode, times, false)?;
+                local::keep_mode(&fd, kept)?;
                 local::publish(&place.dir, &part, &place.name)
             };
             let written = write();
@@ -238,13 +242,16 @@ impl<R: Runtime> Getting<'_, '_, R> {
     /// The file to write into, and how much of it is there.
     async fn open_part(&self) -> Result<(OwnedFd, u64), TransferError> {
         let (place, part) = (self.place.clone(), self.part.clone());
-        let (mode, size) = (local::writable(self.source.mode, false), self.source.size);
+        let (mode, size) = (self.source.mode, self.source.size);
         let resume = self.cx.options.resume;
         let open = move || {
             let there = Facts::of_entry(&place.dir, &place.name, false);
             if there.is_ok_and(|facts| facts.kind == FileType::Directory) {
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
             }
+            // Nobody is to read in the part what they may not read in the file there.
+            let most = local::mode_there(&place.dir, &place.name).unwrap_or(0o777);
+            let mode = local::writable(mode & most, false);
             if resume
                 && let Some((fd, facts)) = local::old_file(&place.dir, &part)?
                 && facts.size <= size
@@ -306,6 +313,7 @@ impl<R: Runtime> Getting<'_, '_, R> {
     async fn publish(&self, fd: &Arc<OwnedFd>) -> Result<(), TransferError> {
         let (place, part, fd) = (self.place.clone(), self.part.clone(), Arc::clone(fd));
         let (mode, times, size) = (self.source.mode, self.times(), self.source.size);
+        let preserve = self.cx.options.preserve;
         let publish = move || {
             let (mine, named) = (Facts::of_open(&fd)?, Facts::of_entry(&place.dir, &part, false)?);
             if mine.inode != named.inode {
@@ -315,6 +323,9 @@ impl<R: Runtime> Getting<'_, '_, R> {
                 return Err(io::Error::other("it has another size than its source"));
             }
             local::finish(&fd, mode, times, false)?;
+            if !preserve {
+                local::keep_mode(&fd, local::mode_there(&place.dir, &place.name))?;
+            }
             local::publish(&place.dir, &part, &place.name)
         };
         self.cx.local(&self.place.shown, publish).await

@@ -142,6 +142,20 @@ fn bits(mode: u32) -> Mode {
     Mode::from_raw_mode((mode & 0o7777) as rustix::fs::RawMode)
 }
 
+/// The mode of the regular file that something takes the place of, if there is one.
+pub(super) fn mode_there(dir: impl AsFd, name: &OsStr) -> Option<u32> {
+    let there = Facts::of_entry(dir, name, false).ok()?;
+    (there.kind == FileType::RegularFile).then_some(there.mode & 0o777)
+}
+
+/// Gives a file the mode of the one whose place it takes: what was secret stays secret.
+pub(super) fn keep_mode(fd: impl AsFd, mode: Option<u32>) -> io::Result<()> {
+    match mode {
+        Some(mode) => Ok(rustix::fs::fchmod(fd, bits(mode))?),
+        None => Ok(()),
+    }
+}
+
 /// Gives a file or a directory its mode and times in the end.
 ///
 /// Without `preserve`, only what [`writable`] added is taken back.

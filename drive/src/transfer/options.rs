@@ -17,7 +17,8 @@ pub struct TransferOptions {
     /// transferred into the one that exists.
     pub into_dir: bool,
     /// Give what was transferred the permission bits and the times of its source. Without it new
-    /// files get the permission bits of their source as far as the umask allows, and times of now.
+    /// files get the permission bits of their source as far as the umask allows, files that are
+    /// replaced keep their own, and all get times of now.
     /// Owners, and the set-id bits that would mean other owners, are never taken over.
     pub preserve: bool,
     /// Below a directory, transfer what a symbolic link leads to instead of the link. The path

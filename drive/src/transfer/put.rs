@@ -135,9 +135,13 @@ async fn open<R: Runtime>(cx: &Context<'_, R>, origin: &Origin) -> Result<Opened
 }
 
 impl<R: Runtime> Putting<'_, '_, R> {
-    /// The attributes of the target, if there is one.
+    /// The attributes of the target, if there is one that can be looked at.
     async fn target_stat(&self) -> Result<Option<Stat>, TransferError> {
-        found(self.cx.stat(self.target, true).await)
+        match self.cx.stat(self.target, true).await {
+            // Such as a link in a loop: it can be replaced all the same.
+            Err(error) if is_refused(&error, &[EACCES, ELOOP]) => Ok(None),
+            stat => found(stat),
+        }
     }
 
     /// Whether the file is there already: with the size and time of its source, and its bytes as
@@ -177,13 +181,13 @@ impl<R: Runtime> Putting<'_, '_, R> {
     /// Writes a file that was read whole with one request.
     async fn small(&self, content: Vec<u8>) -> Result<Put, TransferError> {
         let _permit = self.cx.room.take(content.len()).await;
-        let Some((handle, _)) = self.begin().await? else { return Ok(Put::Directory) };
+        let Some((handle, _, kept)) = self.begin().await? else { return Ok(Put::Directory) };
         let bytes = content.len() as u64;
         let write = async {
             handle.write(0, Bytes::from(content)).await?;
             let made = if self.mode_is_late() { Some(handle.stat().await?) } else { None };
             handle.close().await?;
-            self.publish(made.map(|made| made.mode)).await
+            self.publish(made.map(|made| made.mode), kept).await
         };
         if let Err(error) = write.await {
             // Going on with so little is not worth it, so that nothing is kept of it.
@@ -203,8 +207,9 @@ impl<R: Runtime> Putting<'_, '_, R> {
             && local::writable(self.facts.mode, false) != self.facts.mode & 0o777
     }
 
-    /// Gives the whole file its mode, its times and its name. It has this mode, if that matters.
-    async fn publish(&self, made: Option<u32>) -> Result<(), TransferError> {
+    /// Gives the whole file its mode, its times and its name. It has the mode `made`, if that is
+    /// known, and takes the place of one with the mode `kept`.
+    async fn publish(&self, made: Option<u32>, kept: Option<u32>) -> Result<(), TransferError> {
         let (part, mode) = (&self.part, self.facts.mode & 0o777);
         let chmod = |mode| {
             let path = part.clone();
@@ -217,7 +222,11 @@ impl<R: Runtime> Putting<'_, '_, R> {
                 FileRequest { op: FileOp::CHTIMES, path, atime, mtime, ..Default::default() };
             let (mode, times) = both(chmod(mode), self.cx.ask(times)).await;
             mode.and(times)?;
-        } else if let Some(made) = made {
+        } else if let Some(kept) = kept {
+            if made.is_none_or(|made| mode_bits(made) & 0o777 != kept) {
+                chmod(kept).await?;
+            }
+        } else if let Some(made) = made.filter(|_| self.mode_is_late()) {
             chmod(mode_bits(made) & mode).await?;
         }
         let (path, new_path) = (part.clone(), self.target.to_owned());
@@ -234,23 +243,40 @@ impl<R: Runtime> Putting<'_, '_, R> {
         }
     }
 
-    /// Opens the file that is written, with how much of it is there, unless the target is a
-    /// directory.
-    async fn begin(&self) -> Result<Option<(Handle<'_, R>, u64)>, TransferError> {
+    /// Whether the target is a directory, and its mode if it is a regular file.
+    async fn target_kind(&self) -> Result<(bool, Option<u32>), TransferError> {
+        let Some(there) = found(self.cx.stat(self.target, false).await)? else {
+            return Ok((false, None));
+        };
+        if !is_link(there.mode) {
+            let regular = !there.is_dir && special(there.mode).is_none();
+            return Ok((there.is_dir, regular.then_some(mode_bits(there.mode) & 0o777)));
+        }
+        match self.cx.stat(self.target, true).await {
+            Ok(there) => Ok((there.is_dir, None)),
+            // A link that leads nowhere, round and round, or where nobody may look is replaced.
+            Err(error) if is_refused(&error, &[2, EACCES, ELOOP]) => Ok((false, None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the file that is written, with how much of it is there and the mode of the file whose
+    /// place it takes, unless the target is a directory.
+    async fn begin(&self) -> Result<Option<(Handle<'_, R>, u64, Option<u32>)>, TransferError> {
         let open = async {
             match self.cx.options.resume && !self.is_small() {
                 true => self.open_part().await,
                 false => self.create().await.map(|handle| (handle, 0)),
             }
         };
-        if !self.look && self.is_small() {
-            // What a rename fails with tells it as well.
-            return open.await.map(Some);
+        if !self.look && self.is_small() && self.cx.options.preserve {
+            // What a rename fails with tells it as well, and no mode is kept.
+            return open.await.map(|(handle, there)| Some((handle, there, None)));
         }
         // Both at once: over a long link each of them takes long.
-        let (target, opened) = both(self.target_stat(), open).await;
-        if target?.is_none_or(|target| !target.is_dir) {
-            return opened.map(Some);
+        let (target, opened) = both(self.target_kind(), open).await;
+        if let Ok((false, kept)) = target {
+            return opened.map(|(handle, there)| Some((handle, there, kept)));
         }
         if let Ok((handle, there)) = opened {
             drop(handle);
@@ -258,7 +284,7 @@ impl<R: Runtime> Putting<'_, '_, R> {
                 self.remove().await;
             }
         }
-        Ok(None)
+        target.map(|_| None)
     }
 
     const fn is_small(&self) -> bool {
@@ -266,8 +292,10 @@ impl<R: Runtime> Putting<'_, '_, R> {
     }
 
     async fn large(&self) -> Result<Put, TransferError> {
-        let Some((handle, there)) = self.begin().await? else { return Ok(Put::Directory) };
-        match self.fill(handle, there).await {
+        let Some((handle, there, kept)) = self.begin().await? else {
+            return Ok(Put::Directory);
+        };
+        match self.fill(handle, there, kept).await {
             Ok(()) => Ok(Put::Done),
             Err(error) if error.keeps_part() => Err(error.with_part(self.part.clone())),
             Err(error) => {
@@ -289,12 +317,17 @@ impl<R: Runtime> Putting<'_, '_, R> {
         Ok((self.create().await?, 0))
     }
 
-    async fn fill(&self, handle: Handle<'_, R>, there: u64) -> Result<(), TransferError> {
+    async fn fill(
+        &self,
+        handle: Handle<'_, R>,
+        there: u64,
+        kept: Option<u32>,
+    ) -> Result<(), TransferError> {
         let (cx, size) = (self.cx, self.facts.size);
         if size == 0 {
             self.stream(&handle).await?;
             handle.close().await?;
-            return self.publish(None).await;
+            return self.publish(None, kept).await;
         }
         let start = self.start(&handle, there).await?;
         let end = send(cx, &handle, (&self.fd, self.shown), size, start).await?;
@@ -308,7 +341,7 @@ impl<R: Runtime> Putting<'_, '_, R> {
             self.verify(&handle).await?;
         }
         handle.close().await?;
-        self.publish(self.mode_is_late().then_some(made)).await
+        self.publish(Some(made), kept).await
     }
 
     /// Where to go on.
@@ -389,7 +422,14 @@ impl<R: Runtime> Putting<'_, '_, R> {
     }
 }
 
+const EACCES: u32 = 13;
 const EEXIST: u32 = 17;
+const ELOOP: u32 = 40;
+
+/// Whether the agent refused something with one of these errors.
+fn is_refused(error: &TransferError, errnos: &[u32]) -> bool {
+    FileError::of(error.reason()).is_some_and(|file| errnos.contains(&file.errno))
+}
 
 /// That nothing is there is an answer, not an error.
 pub(super) fn found(stat: Result<Stat, TransferError>) -> Result<Option<Stat>, TransferError> {
