@@ -298,7 +298,7 @@ fn putting_replaces_a_link_that_leads_round_and_round() {
 }
 
 /// Root may do everything, so the side in question is somebody else.
-fn as_nobody(command: &mut Command) -> Command {
+pub(crate) fn as_nobody(command: &mut Command) -> Command {
     let mut other = clean("setpriv");
     if rustix::process::geteuid().is_root() {
         other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);

@@ -1,7 +1,7 @@
 //! Transfers that are cut in the middle, and those that go on with what is left.
 
 use std::fs;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown};
 use std::path::PathBuf;
 
 use rustix::process::Signal;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::fs::{SERVERS, Server};
 use crate::job::{Ended, Job, eventually, run, trunkline};
 use crate::temp::Temp;
-use crate::transfer::{Way, all, no_parts, pattern, summary, tree};
+use crate::transfer::{Way, all, as_nobody, no_parts, pattern, summary, tree};
 
 const MIB: usize = 1 << 20;
 
@@ -115,6 +115,28 @@ fn what_does_not_agree_is_transferred_anew() {
             let more: &[&str] = if verify { &["--verify"] } else { &[] };
             assert_eq!(resumed(&temp, case, more), size as u64, "{case:?} {verify}");
         }
+    }
+}
+
+/// The session ended between the mode and the name of the file. Root may write it all the same.
+#[test]
+fn a_part_that_is_read_only_is_begun_anew() {
+    for case in all() {
+        let temp = Temp::new();
+        let source = temp.write("source", pattern(12 * MIB));
+        let left = cut_file(&temp, case, 12 * MIB, 9 * MIB);
+        for (path, mode) in [(&*left, 0o444), (source.as_ref(), 0o444), (temp.path(), 0o777)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let target = temp.file("target");
+        if rustix::process::geteuid().is_root() {
+            chown(&left, Some(65534), Some(65534)).unwrap();
+        }
+        let mut transfer = case.0.fs([case.1.name(), "--resume", &source, &target]);
+        let ended = run(as_nobody(&mut transfer).env("TRUNKLINE_VIA", case.0.via()));
+        assert_eq!((ended.code, &*ended.err), (Some(0), ""), "{case:?}");
+        assert!(fs::read(&target).unwrap() == pattern(12 * MIB));
+        no_parts(temp.text());
     }
 }
 

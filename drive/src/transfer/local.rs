@@ -128,7 +128,8 @@ pub(super) fn old_file(dir: impl AsFd, name: &OsStr) -> io::Result<Option<(Owned
             let facts = Facts::of_open(&fd)?;
             Ok((facts.kind == FileType::RegularFile).then_some((fd, facts)))
         }
-        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Ok(None),
+        // One that is read-only already was whole: it is cheaper to begin anew than to tell.
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::ACCESS) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -312,7 +312,11 @@ impl<R: Runtime> Putting<'_, '_, R> {
             |stat: &Stat| !stat.is_dir && !is_link(stat.mode) && special(stat.mode).is_none();
         let size = left.filter(usable).and_then(|stat| u64::try_from(stat.size).ok());
         if let Some(size) = size.filter(|size| *size <= self.facts.size) {
-            return Ok((self.cx.open_with(&self.part, READ_WRITE, 0).await?, size));
+            match self.cx.open_with(&self.part, READ_WRITE, 0).await {
+                // The session ended between its mode and its name.
+                Err(error) if is_refused(&error, &[EACCES]) => {}
+                opened => return Ok((opened?, size)),
+            }
         }
         Ok((self.create().await?, 0))
     }
