@@ -20,7 +20,8 @@ use super::{Session, Stop};
 /// Copy files of the agent to other files of the agent.
 ///
 /// The bytes travel to this side and back: the wire has no copying. Each file is written under a
-/// temporary name and renamed, so that no half file ever has the name.
+/// temporary name and renamed, so that no half file ever has the name, except through a link or
+/// into a device: what is behind that is written in place.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cp {
     /// Directories too, with all that is in them; links are copied as links.
@@ -227,7 +228,8 @@ async fn copy(
         let mut target = files.open_with(to, &overwrite).await?;
         fill(&source, &target, stat.size).await?;
         target.close().await?;
-        return keep(args, session, to, stat).await;
+        // Its mode is its own, as that of a plain file in the way is.
+        return if args.preserve { keep(args, session, to, stat).await } else { Ok(()) };
     }
     let beside = join(parent(to), &super::temporary(base(to)));
     let written = async {

@@ -349,3 +349,18 @@ fn content_is_written_as_it_is() {
         }
     }
 }
+
+#[test]
+fn a_copy_through_a_link_leaves_the_mode_of_what_is_behind_it() {
+    for server in SERVERS {
+        let temp = Temp::new();
+        let (new, real) = (temp.write("new", "new"), temp.write("real", "old"));
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o644)).expect("a mode");
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).expect("a mode");
+        symlink("real", temp.file("link")).expect("a link");
+        server.ok(["cp", &new, &temp.file("link")]);
+        assert_eq!((temp.read("real"), mode(&real)), ("new".into(), 0o600));
+        server.ok(["cp", "-p", &new, &temp.file("link")]);
+        assert_eq!(mode(&real), 0o644);
+    }
+}
