@@ -2,8 +2,11 @@
 
 use std::io;
 
+use trunkline_tokio::Files;
+
 use super::paths::{base, join, parent};
-use super::session::errno;
+use super::resolve::resolve;
+use super::session::{errno, shown};
 use super::target::{self, Targets};
 use super::{Session, Stop};
 
@@ -63,6 +66,11 @@ async fn make(args: &Ln, session: &Session, target: &str, link: &str) -> io::Res
         Err(error) if args.force && errno(&error) == 17 => {}
         result => return result,
     }
+    if args.symbolic && is_itself(files, target, link).await {
+        let (target, link) = (shown(target), shown(link));
+        session.complain(format_args!("{target} and {link} are the same file"));
+        return Ok(());
+    }
     // Beside it, and then over it: there is always a file of that name.
     let beside = join(parent(link), &super::temporary(base(link)));
     put(beside.clone()).await?;
@@ -72,4 +80,20 @@ async fn make(args: &Ln, session: &Session, target: &str, link: &str) -> io::Res
         Err(error) if errno(&error) != 2 => renamed.and(Err(error)),
         _ => renamed,
     }
+}
+
+/// Whether a symbolic link at `link` would lead to itself, and what is there be lost. It goes by
+/// paths: a stat has no device number, and another name of the file may well be linked to.
+async fn is_itself(files: &Files, target: &str, link: &str) -> bool {
+    // A target that is no absolute path is one from where the link stands.
+    let target = if target.starts_with('/') {
+        target.to_string()
+    } else {
+        join(parent(link), target)
+    };
+    let Ok(dir) = resolve(files, parent(link)).await else { return false };
+    let link = join(&dir, base(link));
+    let named = resolve(files, parent(&target)).await.map(|dir| join(&dir, base(&target)));
+    named.is_ok_and(|named| named == link)
+        || resolve(files, &target).await.is_ok_and(|followed| followed == link)
 }

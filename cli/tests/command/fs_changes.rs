@@ -364,3 +364,34 @@ fn a_copy_through_a_link_leaves_the_mode_of_what_is_behind_it() {
         assert_eq!(mode(&real), 0o644);
     }
 }
+
+#[test]
+fn a_file_is_never_replaced_by_a_link_to_itself() {
+    for server in SERVERS {
+        let temp = Temp::new();
+        let notes = temp.write("notes", "kept");
+        fs::create_dir(temp.file("dir")).expect("a folder");
+        symlink("notes", temp.file("other")).expect("a link");
+        symlink(".", temp.file("here")).expect("a link");
+        for args in [
+            &["notes", "notes"][..],
+            &["./notes", "notes"],
+            &["dir/../notes", "notes"],
+            &["here/notes", "notes"],
+            &["other", "notes"],
+            &[&notes, "here/notes"],
+            &[&notes],
+        ] {
+            let line = ["ln", "-sf"].iter().chain(args).copied();
+            let ended = run(server.fs(line).current_dir(temp.path()));
+            assert_eq!(ended.code, Some(1), "{args:?} {ended:?}");
+            assert!(ended.line().ends_with("are the same file"), "{args:?} {ended:?}");
+        }
+        assert_eq!(temp.read("notes"), "kept");
+        assert!(fs::symlink_metadata(&notes).unwrap().is_file());
+        // A file of that name elsewhere is another one, even where the inode is the same.
+        fs::hard_link(&notes, temp.file("dir/notes")).expect("a link");
+        server.ok(["ln", "-sf", "../notes", &temp.file("dir/notes")]);
+        assert_eq!(temp.read("dir/notes"), "kept");
+    }
+}
