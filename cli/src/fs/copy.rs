@@ -1,5 +1,6 @@
 //! `trunkline fs cp`.
 
+use std::collections::HashSet;
 use std::io;
 
 use trunkline_core::agentproto::{Stat, mode_bits};
@@ -48,8 +49,8 @@ impl Cp {
 }
 
 enum Job {
-    /// What the user named, and where it goes.
-    Operand(String, String),
+    /// What the user named, where it goes, and whether an earlier operand goes there too.
+    Operand(String, String, bool),
     /// Something in a directory.
     Entry(String, String, Stat),
     /// A directory whose content is copied.
@@ -59,7 +60,12 @@ enum Job {
 pub(crate) async fn run(mut args: Cp, session: &Session) -> Result<(), Stop> {
     let files = std::mem::take(&mut args.files);
     let targets = Targets::of(session, files, args.no_target_directory, true).await?;
-    let jobs = targets.0.into_iter().map(|(from, to)| Job::Operand(from, to));
+    // Found out here, for they are copied at once.
+    let mut taken = HashSet::new();
+    let jobs = targets.0.into_iter().map(|(from, to)| {
+        let again = !taken.insert(to.clone());
+        Job::Operand(from, to, again)
+    });
     let args = &args;
     let lists =
         |job: &Job| matches!(job, Job::Entry(_, _, stat) if Kind::of(stat) == Kind::Directory);
@@ -68,13 +74,21 @@ pub(crate) async fn run(mut args: Cp, session: &Session) -> Result<(), Stop> {
 
 async fn step(args: &Cp, session: &Session, job: Job) -> Result<Step<Job>, Stop> {
     match job {
-        Job::Operand(from, to) => {
+        Job::Operand(from, to, again) => {
             let files = &session.files;
             let stat =
                 if args.recursive { files.lstat(&*from).await } else { files.stat(&*from).await };
             let Some(stat) = session.check(&from, stat)? else { return Ok(Step::Failed) };
             if Kind::of(&stat) == Kind::Directory && !args.recursive {
                 session.complain(format_args!("{}: Is a directory (-r copies it)", shown(&from)));
+                return Ok(Step::Failed);
+            }
+            // Directories of one name become one, as with cp.
+            if again && Kind::of(&stat) != Kind::Directory {
+                if args.no_clobber {
+                    return Ok(Step::Done);
+                }
+                session.complain(target::just_created(&from, &to));
                 return Ok(Step::Failed);
             }
             if Kind::of(&stat) == Kind::Directory && is_inside(session, &from, &to).await? {

@@ -1,5 +1,6 @@
 //! `trunkline fs ln`.
 
+use std::collections::HashSet;
 use std::io;
 
 use trunkline_tokio::Files;
@@ -48,9 +49,17 @@ pub(crate) async fn run(mut args: Ln, session: &Session) -> Result<(), Stop> {
     let files = std::mem::take(&mut args.files);
     let targets =
         Targets::of(session, files, args.no_target_directory, !args.no_dereference).await?;
-    for (target, link) in targets.0 {
-        if let Err(error) = make(&args, session, &target, &link).await {
-            session.failed(&link, &error)?;
+    let mut made = HashSet::new();
+    for (to, link) in targets.0 {
+        if made.contains(&link) {
+            session.complain(target::just_created(&to, &link));
+            continue;
+        }
+        match make(&args, session, &to, &link).await {
+            Ok(()) => {
+                made.insert(link);
+            }
+            Err(error) => session.failed(&link, &error)?,
         }
     }
     Ok(())

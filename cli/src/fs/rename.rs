@@ -1,5 +1,7 @@
 //! `trunkline fs mv`.
 
+use std::collections::HashSet;
+
 use super::session::{errno, shown};
 use super::target::{self, Targets};
 use super::{Session, Stop};
@@ -34,6 +36,7 @@ impl Mv {
 
 pub(crate) async fn run(args: Mv, session: &Session) -> Result<(), Stop> {
     let targets = Targets::of(session, args.files, args.no_target_directory, true).await?;
+    let mut made = HashSet::new();
     for (from, to) in targets.0 {
         if from == to {
             session.complain(format_args!("{}: cannot be renamed to itself", shown(&from)));
@@ -42,8 +45,14 @@ pub(crate) async fn run(args: Mv, session: &Session) -> Result<(), Stop> {
         if args.no_clobber && session.files.lstat(&*to).await.is_ok() {
             continue;
         }
+        if made.contains(&to) {
+            session.complain(target::just_created(&from, &to));
+            continue;
+        }
         match session.files.rename(&*from, &*to).await {
-            Ok(()) => {}
+            Ok(()) => {
+                made.insert(to);
+            }
             Err(error) if errno(&error) == OTHER_FILE_SYSTEM => session.complain(format_args!(
                 "{} to {}: they are on different file systems: copy with 'trunkline fs cp -rp' and \
                  remove with 'trunkline fs rm -r'",

@@ -44,6 +44,11 @@ pub(crate) fn check(operands: &[String], plain: bool) -> Result<(), String> {
     }
 }
 
+/// Why a file is not put where the same command has just put another one, which would be lost.
+pub(crate) fn just_created(from: &str, to: &str) -> String {
+    format!("will not overwrite just-created {} with {}", shown(to), shown(from))
+}
+
 /// Whether it is a directory; what is not there, or cannot be looked at, is none.
 async fn is_dir(session: &Session, path: &str, follow: bool) -> Result<bool, Stop> {
     let files = &session.files;

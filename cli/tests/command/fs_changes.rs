@@ -395,3 +395,37 @@ fn a_file_is_never_replaced_by_a_link_to_itself() {
         assert_eq!(temp.read("dir/notes"), "kept");
     }
 }
+
+#[test]
+fn two_files_of_one_name_do_not_become_one() {
+    for server in SERVERS {
+        let temp = Temp::new();
+        for dir in ["a/d", "b/d", "copied", "moved", "linked", "kept", "merged"] {
+            fs::create_dir_all(temp.file(dir)).expect("folders");
+        }
+        for file in ["a/f", "b/f", "a/d/one", "b/d/two"] {
+            temp.write(file, file);
+        }
+        let [a, b, gone] = ["a/f", "b/f", "no/f"].map(|name| temp.file(name));
+        for (command, dir) in [(&["cp"][..], "copied"), (&["ln", "-f"], "linked"), (&["mv"], "moved")]
+        {
+            // The merged and the kept are about cp alone, and need what mv takes away.
+            if command == ["mv"] {
+                server.ok(["cp", "-n", &a, &b, &temp.file("kept")]);
+                let [one, two] = ["a/d", "b/d"].map(|name| temp.file(name));
+                server.ok(["cp", "-r", &one, &two, &temp.file("merged")]);
+            }
+            let dir = temp.file(dir);
+            let lines = server.fails(command.iter().copied().chain([&*a, &b, &dir]));
+            let told = format!("will not overwrite just-created {dir}/f with {b}");
+            assert_eq!(lines, [format!("fs {}: {told}", command[0])]);
+            assert_eq!(fs::read_to_string(format!("{dir}/f")).unwrap(), "a/f");
+        }
+        assert_eq!(tree(&temp.file("merged"), "%p"), ".\n./d\n./d/one\n./d/two\n");
+        assert_eq!((temp.read("kept/f"), temp.read("b/f")), ("a/f".into(), "b/f".into()));
+        // One that was not moved is not in the way.
+        let lines = server.fails(["mv", &gone, &b, &temp.file("merged")]);
+        assert!(lines.len() == 1 && lines[0].contains("No such file"), "{lines:?}");
+        assert_eq!(temp.read("merged/f"), "b/f");
+    }
+}
