@@ -9,6 +9,7 @@ use super::facts::{Kind, json};
 use super::listing::Listing;
 use super::paths::{join, trimmed};
 use super::pipeline::pipeline;
+use super::session::errno;
 use super::times::{Clock, TimeStyle};
 use super::{Out, Session, Stop};
 
@@ -158,7 +159,7 @@ impl Lister<'_> {
 
     /// The directory itself and the one above, which no agent lists.
     async fn dots(&self, dir: &str) -> Result<Vec<Entry>, Stop> {
-        let mut dots = Vec::new();
+        let mut dots: Vec<Entry> = Vec::new();
         let session = self.session;
         let mut stats = pipeline([".", ".."], |name| {
             let path = join(dir, name);
@@ -168,6 +169,13 @@ impl Lister<'_> {
             }
         });
         while let Some((name, path, result)) = stats.next().await {
+            let result = match (result, dots.first()) {
+                // Nothing is above the root of an agent: there it is the root itself, as in a chroot.
+                (Err(error), Some(here)) if name == ".." && errno(&error) == 13 => {
+                    Ok(here.stat.clone())
+                }
+                (result, _) => result,
+            };
             if let Some(mut stat) = session.check(&path, result)? {
                 stat.name = name.to_string();
                 dots.push(Entry { name: name.to_string(), path, stat, target: None });

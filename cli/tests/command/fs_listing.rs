@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::fs::SERVERS;
-use crate::job::{clean, run};
+use crate::job::{PROGRAM, clean, run, trunkline};
 use crate::temp::Temp;
 
 /// A folder with something of everything.
@@ -268,5 +268,23 @@ fn room_is_what_df_tells() {
             (Some(1), "fs df: /no/such: No such file or directory")
         );
         assert_eq!(gone.text().lines().count(), 2);
+    }
+}
+
+#[test]
+fn above_the_root_of_an_agent_is_the_root() {
+    let temp = folder();
+    let via = format!("{PROGRAM} agent --root {}", temp.text());
+    let list = |flags: &str, path: &str| {
+        let ended = run(trunkline(["fs", "ls", flags, path]).env("TRUNKLINE_VIA", &via));
+        assert_eq!((ended.code, &*ended.err), (Some(0), ""), "{flags} {path}: {ended:?}");
+        ended.text().to_owned()
+    };
+    for path in ["/", "."] {
+        let names = list("-a", path);
+        assert!(names.starts_with(".\n..\n.hidden\n"), "{names}");
+        let long = list("-la", path);
+        let lines: Vec<_> = long.lines().collect();
+        assert_eq!(lines[1].strip_suffix('.'), lines[2].strip_suffix(".."), "{long}");
     }
 }
