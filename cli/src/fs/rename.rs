@@ -42,8 +42,16 @@ pub(crate) async fn run(args: Mv, session: &Session) -> Result<(), Stop> {
             session.complain(format_args!("{}: cannot be renamed to itself", shown(&from)));
             continue;
         }
-        if args.no_clobber && session.files.lstat(&*to).await.is_ok() {
-            continue;
+        if args.no_clobber {
+            match session.files.lstat(&*to).await {
+                Ok(_) => continue,
+                Err(error) if errno(&error) == 2 => {}
+                // What cannot be looked at may be there.
+                Err(error) => {
+                    session.failed(&to, &error)?;
+                    continue;
+                }
+            }
         }
         if made.contains(&to) {
             session.complain(target::just_created(&from, &to));

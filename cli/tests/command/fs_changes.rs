@@ -429,3 +429,17 @@ fn two_files_of_one_name_do_not_become_one() {
         assert_eq!(temp.read("merged/f"), "b/f");
     }
 }
+
+#[test]
+fn what_cannot_be_looked_at_is_not_moved_over() {
+    for server in SERVERS {
+        let temp = Temp::new();
+        let (file, other) = (temp.write("file", "stays"), temp.write("other", ""));
+        // The line is that of the look: the rename was not tried.
+        let to = format!("{other}/new");
+        let lines = server.fails(["mv", "-n", &file, &to]);
+        assert_eq!(lines, [format!("fs mv: {to}: Not a directory")]);
+        server.ok(["mv", "-n", &file, &temp.file("new")]);
+        assert_eq!(temp.read("new"), "stays");
+    }
+}
