@@ -231,7 +231,7 @@ async fn copy(
 ) -> io::Result<()> {
     let files = &session.files;
     let source = files.open(from).await?;
-    // What is there keeps its mode, and what is no plain file is written into as it is.
+    // What is there keeps mode and owner, and what is no plain file is written into as it is.
     let mode = mode_bits(there.as_ref().map_or(stat.mode, |there| there.mode)) & 0o777;
     let plain = match &there {
         Some(_) => Kind::of(&files.lstat(to).await?) == Kind::File,
@@ -250,7 +250,14 @@ async fn copy(
         let new = OpenOptions::new().write(true).create_new(true).mode(mode | 0o200);
         let mut target = files.open_with(&*beside, &new).await?;
         fill(&source, &target, stat.size).await?;
+        let ours = match &there {
+            Some(_) if !args.preserve => Some(target.stat().await?),
+            _ => None,
+        };
         target.close().await?;
+        if let (Some(there), Some(ours)) = (&there, ours) {
+            keep_owner(session, &beside, there, &ours).await?;
+        }
         if args.preserve {
             keep(args, session, &beside, stat).await?;
         } else if there.is_some() || mode | 0o200 != mode {
@@ -295,6 +302,17 @@ async fn fill(source: &File, target: &File, size: i64) -> io::Result<()> {
             return Ok(());
         }
         behind = offset + PIECE as u64;
+    }
+}
+
+/// Gives a new file the owner of the one that it is to replace, where the agent may.
+async fn keep_owner(session: &Session, path: &str, there: &Stat, ours: &Stat) -> io::Result<()> {
+    if (there.uid, there.gid) == (ours.uid, ours.gid) {
+        return Ok(());
+    }
+    match session.files.chown(path, Some(there.uid), Some(there.gid)).await {
+        Err(error) if matches!(errno(&error), 1 | 22) => Ok(()),
+        result => result,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `trunkline fs mkdir`, `rm`, `mv`, `cp`, `ln`, `cat` and `fsync`.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
 use crate::fs::SERVERS;
 use crate::job::{clean, run, shell};
@@ -441,5 +441,21 @@ fn what_cannot_be_looked_at_is_not_moved_over() {
         assert_eq!(lines, [format!("fs mv: {to}: Not a directory")]);
         server.ok(["mv", "-n", &file, &temp.file("new")]);
         assert_eq!(temp.read("new"), "stays");
+    }
+}
+
+#[test]
+fn a_file_that_is_copied_over_keeps_its_owner() {
+    assert!(rustix::process::getuid().is_root(), "this test gives files away");
+    for server in SERVERS {
+        let temp = Temp::new();
+        let (new, there) = (temp.write("new", "new"), temp.write("there", "old"));
+        fs::set_permissions(&there, fs::Permissions::from_mode(0o600)).expect("a mode");
+        chown(&there, Some(1234), Some(5678)).expect("an owner");
+        let owner = || fs::metadata(&there).map(|m| (m.uid(), m.gid())).expect("a file");
+        server.ok(["cp", &new, &there]);
+        assert_eq!((temp.read("there"), owner(), mode(&there)), ("new".into(), (1234, 5678), 0o600));
+        server.ok(["cp", "-p", &new, &there]);
+        assert_eq!(owner(), (0, 0));
     }
 }
