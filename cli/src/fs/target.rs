@@ -27,7 +27,9 @@ impl Targets {
             return Ok(Self(Vec::new()));
         }
         let put = |source: String| {
-            let path = if is_dir { join(&target, base(&source)) } else { target.clone() };
+            // A directory that is named by `..` has no name to have in the target: it is the target.
+            let name = if base(&source) == ".." { "." } else { base(&source) };
+            let path = if is_dir { join(&target, name) } else { target.clone() };
             (source, path)
         };
         Ok(Self(operands.into_iter().map(put).collect()))

@@ -459,3 +459,15 @@ fn a_file_that_is_copied_over_keeps_its_owner() {
         assert_eq!(owner(), (0, 0));
     }
 }
+
+#[test]
+fn a_copy_of_what_is_above_stays_in_the_target() {
+    for server in SERVERS {
+        let temp = Temp::new();
+        fs::create_dir_all(temp.file("a/b")).expect("folders");
+        fs::create_dir_all(temp.file("z/dst")).expect("folders");
+        temp.write("a/file", "");
+        server.ok(["cp", "-r", &temp.file("a/b/.."), &temp.file("z/dst")]);
+        assert_eq!(tree(&temp.file("z"), "%p"), ".\n./dst\n./dst/b\n./dst/file\n");
+    }
+}
