@@ -59,7 +59,7 @@ pub(crate) struct Via {
     #[arg(long, value_name = "LINE", global = true)]
     pub(crate) via: Option<OsString>,
     /// Give up when the agent says nothing at all for so many seconds after the start; 0 waits for
-    /// ever.
+    /// ever. Until it does, no file request is given up either.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, global = true)]
     pub(crate) answer_timeout: u64,
 }

@@ -81,8 +81,9 @@ pub(crate) fn via_line(via: &args::Via) -> Option<OsString> {
 
 fn config(via: &args::Via) -> Config {
     let mut config = Config::default();
-    config.answer_timeout =
-        Some(via.answer_timeout).filter(|wait| *wait > 0).map(Duration::from_secs);
+    // For ever is a time too, and not none: with none, requests for files would have their own.
+    let wait = if via.answer_timeout == 0 { u64::MAX } else { via.answer_timeout };
+    config.answer_timeout = Some(Duration::from_secs(wait));
     config
 }
 
@@ -132,4 +133,17 @@ fn circumstances(exec: &Exec, status: &ExitStatus) -> String {
         text.push_str(&format!(" (what led to it ended with status {code})"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requests for files would end an agent's wait that nothing bounds.
+    #[test]
+    fn for_ever_is_a_time_of_its_own() {
+        let of = |answer_timeout| config(&args::Via { via: None, answer_timeout });
+        assert_eq!(of(200).answer_timeout, Some(Duration::from_secs(200)));
+        assert_eq!(of(0).answer_timeout, Some(Duration::from_secs(u64::MAX)));
+    }
 }

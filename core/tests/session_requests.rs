@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::*;
 use trunkline_core::agentproto::{
-    Config, FileOp, FileRequest, FileResponse, Frame, Local, LocalEvent, Misuse,
+    Config, FileOp, FileRequest, FileResponse, Frame, FrameType, Local, LocalEvent, Misuse,
 };
 use trunkline_core::{CloseReason, Machine, TimeoutKind};
 
@@ -207,6 +207,47 @@ fn the_first_answer_is_waited_for_from_the_first_request_on() {
     assert_eq!(local.request(request(FileOp::STAT)), Ok(1));
     assert_eq!(leaves(&mut local, 3_600_000).len(), 1);
     assert_eq!(local.poll_timeout(), Some(at(3_602_000)));
+}
+
+#[test]
+fn no_request_is_given_up_while_the_agent_may_still_say_its_first_word() {
+    let mut config = Config::default();
+    config.request_timeout = Some(Duration::from_secs(10));
+    for wait in [Duration::from_secs(200), Duration::from_secs(u64::MAX)] {
+        config.answer_timeout = Some(wait);
+        let mut local = Local::new(config.clone());
+        // One goes ahead of the question, and the other is held.
+        assert_eq!(local.request(request(FileOp::STAT)), Ok(1));
+        assert_eq!(local.request(request(FileOp::LSTAT)), Ok(2));
+        let question = leaves(&mut local, 0).remove(0);
+        assert_eq!(local.poll_timeout(), Some(at(0) + wait));
+        local.handle_timeout(at(199_000));
+        assert_eq!((news(&mut local), local.in_flight()), (vec![], 2));
+        // From its first frame on they have the time that they would have had.
+        comes(&mut local, 199_500, &answer(question.id));
+        assert_eq!(local.poll_timeout(), Some(at(209_500)));
+        assert_eq!(leaves(&mut local, 200_000).len(), 1);
+        local.handle_timeout(at(209_499));
+        assert_eq!(news(&mut local), []);
+        local.handle_timeout(at(210_000));
+        let lost = [LocalEvent::RequestTimedOut(1), LocalEvent::RequestTimedOut(2)];
+        assert_eq!(news(&mut local), lost);
+    }
+}
+
+#[test]
+fn an_agent_that_talks_and_does_not_tell_its_numbers_ends_the_session_too() {
+    let mut config = Config::default();
+    config.request_timeout = Some(Duration::from_secs(10));
+    config.answer_timeout = Some(Duration::from_secs(200));
+    let mut local = Local::new(config);
+    assert_eq!(local.request(request(FileOp::LSTAT)), Ok(1));
+    assert_eq!(leaves(&mut local, 0).len(), 1);
+    comes(&mut local, 100_000, &Frame::of(FrameType::LOG));
+    assert_eq!(local.poll_timeout(), Some(at(110_000)));
+    local.handle_timeout(at(110_000));
+    let closed = LocalEvent::Closed(CloseReason::Timeout(TimeoutKind::Handshake));
+    assert_eq!(news(&mut local), [LocalEvent::RequestLost(1), closed]);
 }
 
 #[test]

@@ -125,6 +125,9 @@ pub struct Config {
     pub last_answers: Option<Duration>,
     /// How long a local side waits for the answer to a file request while the agent says nothing at
     /// all, and a tenth of how long it waits while other answers come. `None`: for ever. 60 seconds.
+    ///
+    /// Where [`answer_timeout`](Self::answer_timeout) is set, all this counts from the agent's first
+    /// frame on: until then that one alone says how long the session waits.
     pub request_timeout: Option<Duration>,
     /// The lowest level of its own log records that an agent sends. -8: everything.
     pub log_level: i64,

@@ -136,6 +136,7 @@ pub struct Local {
     waits: Waits,
     logs: Meter,
     pub(super) exit: Option<i64>,
+    /// When the agent must have said something.
     deadline: Option<Instant>,
     /// There was no room for a request.
     refused: bool,
@@ -374,7 +375,9 @@ impl Local {
     }
 
     fn dispatch(&mut self, frame: Frame) {
-        self.deadline = None;
+        if self.deadline.take().is_some() {
+            self.waits.begin(self.link.now);
+        }
         match (self.mode, frame.kind) {
             (_, FrameType::LOG) => self.log(frame),
             (Mode::Exec, FrameType::DATA) => {
@@ -519,7 +522,9 @@ impl Machine for Local {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline.into_iter().chain(self.waits.deadline()).min()
+        // No request is given up while the agent itself is still waited for: it may be a password
+        // that is.
+        self.deadline.or_else(|| self.waits.deadline())
     }
 
     fn poll_event(&mut self) -> Option<LocalEvent> {

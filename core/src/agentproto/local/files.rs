@@ -159,7 +159,9 @@ impl Local {
 
     /// Gives up what was not answered in time.
     pub(super) fn give_requests_up(&mut self, now: Instant) {
-        while let Some(id) = self.waits.due(now) {
+        while self.deadline.is_none()
+            && let Some(id) = self.waits.due(now)
+        {
             if self.numbers.asks(id) {
                 // Everything else waits for this answer.
                 return self.unanswered();

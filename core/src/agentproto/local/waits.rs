@@ -20,16 +20,29 @@ pub(super) struct Waits {
     by_time: BTreeSet<(Instant, u32)>,
     by_id: BTreeMap<u32, Instant>,
     heard: Instant,
+    /// Nothing counts from before this.
+    began: Instant,
 }
 
 impl Waits {
     pub(super) const fn new(patience: Option<Duration>) -> Self {
-        Self { patience, by_time: BTreeSet::new(), by_id: BTreeMap::new(), heard: Instant::ORIGIN }
+        Self {
+            patience,
+            by_time: BTreeSet::new(),
+            by_id: BTreeMap::new(),
+            heard: Instant::ORIGIN,
+            began: Instant::ORIGIN,
+        }
     }
 
     /// Bytes have come.
     pub(super) const fn heard(&mut self, now: Instant) {
         self.heard = now;
+    }
+
+    /// The agent is there at last: what was sent to it before counts as sent now.
+    pub(super) const fn begin(&mut self, now: Instant) {
+        self.began = now;
     }
 
     /// A request leaves.
@@ -55,7 +68,7 @@ impl Waits {
     /// When the next request is given up: the one that was sent first.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let patience = self.patience?;
-        let sent = self.by_time.first()?.0;
+        let sent = self.by_time.first()?.0.max(self.began);
         Some((sent.max(self.heard) + patience).min(sent + patience.saturating_mul(TALKING)))
     }
 
