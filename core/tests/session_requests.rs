@@ -165,6 +165,33 @@ fn other_answers_excuse_a_late_one_but_not_for_ever() {
 }
 
 #[test]
+fn what_flushes_has_ten_times_as_long_at_a_silent_agent_too() {
+    for op in [FileOp::FSYNC, FileOp::CLOSE] {
+        let mut local = Local::new(patient());
+        assert_eq!(local.request(request(op)), Ok(1));
+        assert_eq!(leaves(&mut local, 0).len(), 1);
+        assert_eq!(local.poll_timeout(), Some(at(100_000)));
+        // What was sent later, and is due earlier, does not wait for it.
+        assert_eq!(local.request(request(FileOp::STAT)), Ok(2));
+        assert_eq!(leaves(&mut local, 5_000).len(), 1);
+        assert_eq!(local.poll_timeout(), Some(at(15_000)));
+        local.handle_timeout(at(15_000));
+        assert_eq!(news(&mut local), [LocalEvent::RequestTimedOut(2)]);
+        local.handle_timeout(at(99_999));
+        assert_eq!(news(&mut local), []);
+        local.handle_timeout(at(100_000));
+        assert_eq!(news(&mut local), [LocalEvent::RequestTimedOut(1)]);
+        assert_eq!(local.poll_timeout(), None);
+    }
+    // One that is answered is waited for no more.
+    let mut local = Local::new(patient());
+    assert_eq!(local.request(request(FileOp::FSYNC)), Ok(1));
+    assert_eq!(leaves(&mut local, 0).len(), 1);
+    comes(&mut local, 99_999, &answer(1));
+    assert_eq!((news(&mut local).len(), local.poll_timeout()), (1, None));
+}
+
+#[test]
 fn an_answer_that_drips_in_is_waited_for() {
     let mut local = Local::new(patient());
     assert_eq!(local.request(request(FileOp::STAT)), Ok(1));

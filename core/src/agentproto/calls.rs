@@ -98,6 +98,13 @@ impl Calls {
         matches!(self.calls.get(&id), Some(Call::Waiting { .. } | Call::Own))
     }
 
+    /// Whether somebody waits for an operation that may take minutes by itself: one that flushes,
+    /// as closing does too on a network file system.
+    pub(super) fn is_slow(&self, id: u32) -> bool {
+        let slow = [FileOp::FSYNC, FileOp::CLOSE];
+        matches!(self.calls.get(&id), Some(Call::Waiting { op, .. }) if slow.contains(op))
+    }
+
     /// Lets a request of the machine's own go, whose answer does not come.
     pub(super) fn forget_own(&mut self, id: u32) {
         if matches!(self.calls.get(&id), Some(Call::Own)) {

@@ -124,7 +124,8 @@ pub struct Config {
     /// requests that it still has: a file system may hang for ever. 30 s; `None`: for ever.
     pub last_answers: Option<Duration>,
     /// How long a local side waits for the answer to a file request while the agent says nothing at
-    /// all, and a tenth of how long it waits while other answers come. `None`: for ever. 60 seconds.
+    /// all, and a tenth of how long it waits while other answers come, and for Fsync and Close in any
+    /// case. `None`: for ever. 60 seconds.
     ///
     /// Where [`answer_timeout`](Self::answer_timeout) is set, all this counts from the agent's first
     /// frame on: until then that one alone says how long the session waits.

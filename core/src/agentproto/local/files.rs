@@ -153,7 +153,7 @@ impl Local {
         if let Some(id) = self.link.outbox.left()
             && (self.calls.is_awaited(id) || self.numbers.asks(id))
         {
-            self.waits.sent(id, now);
+            self.waits.sent(id, self.calls.is_slow(id), now);
         }
     }
 
