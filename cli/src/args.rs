@@ -62,6 +62,11 @@ pub(crate) struct Via {
     /// ever. Until it does, no file request is given up either.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, global = true)]
     pub(crate) answer_timeout: u64,
+    /// Give up a file request (fs) when the agent says nothing for so many seconds while it waits,
+    /// and after ten times as many in any case, which is all that fsync and close have; 0 waits for
+    /// ever.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, global = true)]
+    pub(crate) request_timeout: u64,
 }
 
 /// Run a command on an agent.

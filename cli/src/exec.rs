@@ -84,6 +84,8 @@ fn config(via: &args::Via) -> Config {
     // For ever is a time too, and not none: with none, requests for files would have their own.
     let wait = if via.answer_timeout == 0 { u64::MAX } else { via.answer_timeout };
     config.answer_timeout = Some(Duration::from_secs(wait));
+    config.request_timeout =
+        Some(via.request_timeout).filter(|wait| *wait > 0).map(Duration::from_secs);
     config
 }
 
@@ -142,8 +144,12 @@ mod tests {
     /// Requests for files would end an agent's wait that nothing bounds.
     #[test]
     fn for_ever_is_a_time_of_its_own() {
-        let of = |answer_timeout| config(&args::Via { via: None, answer_timeout });
+        let of = |answer_timeout| {
+            config(&args::Via { via: None, answer_timeout, request_timeout: answer_timeout })
+        };
         assert_eq!(of(200).answer_timeout, Some(Duration::from_secs(200)));
         assert_eq!(of(0).answer_timeout, Some(Duration::from_secs(u64::MAX)));
+        assert_eq!(of(200).request_timeout, Some(Duration::from_secs(200)));
+        assert_eq!(of(0).request_timeout, None);
     }
 }

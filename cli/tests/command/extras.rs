@@ -33,6 +33,7 @@ fn help_and_version() {
     let flags = [
         "--via",
         "--answer-timeout",
+        "--request-timeout",
         "--cwd",
         "--env",
         "--env-only",

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::crafted::frames_of;
+use crate::crafted::{Crafted, frames_of};
 use crate::fs::SERVERS;
 use crate::job::{Job, clean, run, trunkline};
 use crate::marker::Marker;
@@ -231,6 +231,17 @@ fn a_silent_agent_is_given_up_at_the_timeout() {
     assert_eq!((ended.code, ended.text()), (Some(255), ""), "{ended:?}");
     assert!(ended.line().contains("no answer"), "{ended:?}");
     marker.gone();
+}
+
+/// An agent that has said something, and then nothing.
+#[test]
+fn a_request_is_given_up_at_the_timeout() {
+    let agent = Crafted::frames(&[json!({"t": 7})]);
+    let via = format!("{}; cat >/dev/null; :", agent.says());
+    let timeouts = ["--answer-timeout", "0", "--request-timeout", "1"];
+    let ended = run(trunkline(["fs", "ls", "--via", &via]).args(timeouts));
+    assert_eq!((ended.code, ended.text()), (Some(255), ""), "{ended:?}");
+    assert!(ended.line().contains("no answer"), "{ended:?}");
 }
 
 #[test]
