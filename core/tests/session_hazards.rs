@@ -359,3 +359,14 @@ fn a_file_service_says_what_ended_it() {
     assert_eq!(sent_logs(&mut agent)[0].message, "file-op read loop ended with error");
     assert_eq!(agent.status(), 0);
 }
+
+#[test]
+fn a_path_query_that_hangs_does_not_keep_an_agent_whose_caller_is_gone() {
+    let mut agent = Agent::new(Config::default());
+    feed(&mut agent, &[Frame::path_query(PathQuery::default())]);
+    agent.handle_eof(at(1_000));
+    assert_eq!(agent.closed(), None, "the answer may still come");
+    let due = agent.poll_timeout().expect("it is not waited for without end");
+    agent.handle_timeout(due);
+    assert_eq!(agent.closed(), Some(&CloseReason::Eof { mid_frame: false }));
+}

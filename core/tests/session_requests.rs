@@ -305,3 +305,17 @@ fn behind_the_end_nobody_is_told_of_room() {
     while local.poll_transmit(at(0)).is_some() {}
     assert_eq!(news(&mut local), []);
 }
+
+#[test]
+fn a_question_of_the_users_that_was_given_up_is_still_waited_for() {
+    let mut config = Config::default();
+    config.request_timeout = Some(Duration::from_secs(10));
+    let mut local = Local::new(config);
+    assert_eq!(local.request(request(FileOp::GETWD)), Ok(1));
+    assert_eq!(leaves(&mut local, 0).len(), 1);
+    assert!(local.cancel(1));
+    assert_eq!(local.request(request(FileOp::LSTAT)), Ok(2));
+    local.handle_timeout(at(10_000));
+    let closed = LocalEvent::Closed(CloseReason::Timeout(TimeoutKind::Handshake));
+    assert_eq!(news(&mut local), [LocalEvent::RequestLost(2), closed]);
+}

@@ -223,7 +223,13 @@ impl Agent {
                 }
                 self.files_over(reason);
             }
-            State::Listing | State::Exited | State::Over => self.deaf = true,
+            // A directory that hangs must not keep the session for ever.
+            State::Listing => {
+                self.deaf = true;
+                self.over = Some(reason);
+                self.await_answers();
+            }
+            State::Exited | State::Over => self.deaf = true,
         }
     }
 

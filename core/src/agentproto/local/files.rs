@@ -96,7 +96,10 @@ impl Local {
             self.calls.undo(id);
             true
         } else {
-            self.waits.over(id);
+            // The question still decides about every other request, and must be answered in time.
+            if !self.numbers.asks(id) {
+                self.waits.over(id);
+            }
             self.calls.cancel(id)
         };
         self.tell_requesters();
