@@ -20,8 +20,9 @@ const REDACTED: &str = "[redacted]";
 pub struct Redaction {
     /// Arguments of commands, the first included, and log records that show them.
     pub arguments: bool,
-    /// Values of environment variables; in arguments those that look like `NAME=value`, which a
-    /// remote `env` takes for variables, and in log records all that show arguments.
+    /// Values of environment variables; in arguments those of `NAME=value` whose name is not
+    /// empty and begins with no dash, which a remote `env` takes for variables, and in log records
+    /// all that show arguments.
     pub environment: bool,
     /// Bytes of streams, and of files in requests and answers.
     pub payloads: bool,
@@ -109,12 +110,12 @@ impl Redaction {
     }
 }
 
-/// Takes the value out of a `NAME=value`; with `any` whatever the name looks like.
+/// Takes the value out of a `NAME=value`; with `any` whatever the name is.
 fn redact_variable(text: &mut String, any: bool) {
     let Some((name, value)) = text.split_once('=') else { return };
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let is_name = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
-    if (any || is_name && name.chars().all(plain)) && !value.is_empty() {
+    // As wide as what `--env` takes: a remote `env` sets variables of any such name.
+    let is_name = !name.is_empty() && !name.starts_with('-');
+    if (any || is_name) && !value.is_empty() {
         *text = format!("{name}={REDACTED}");
     }
 }
@@ -156,6 +157,14 @@ mod tests {
             exec(&["p", "--key=1", "A=[redacted]", ""], &env)
         );
         assert_eq!(redacted(Redaction::ALL, &plain), exec(&hidden, &env));
+    }
+
+    #[test]
+    fn arguments_that_env_takes_for_variables_are_hidden_whatever_their_name() {
+        let plain = exec(&["env", "a.b=2", "my-app.key=s=t", "1=x", "=y", "-u=z"], &[]);
+        let hidden =
+            ["env", "a.b=[redacted]", "my-app.key=[redacted]", "1=[redacted]", "=y", "-u=z"];
+        assert_eq!(redacted(ENVIRONMENT, &plain), exec(&hidden, &[]));
     }
 
     #[test]
