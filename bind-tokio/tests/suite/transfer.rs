@@ -361,3 +361,22 @@ fn what_an_agent_that_stalls_leaves_is_kept_for_going_on() {
         assert_eq!(removed.load(Ordering::Relaxed), 0);
     });
 }
+
+#[test]
+fn an_answer_with_nothing_is_no_end_of_a_small_file() {
+    rt::each(async || {
+        for size in [0, 5] {
+            let folder = Folder::new("no end");
+            let (files, _line) = invented(move |request| match request.op {
+                FileOp::GETWD => FileResponse { path: "/".to_owned(), ..Default::default() },
+                FileOp::STAT | FileOp::FSTAT => of(stat("file", 0o100_644, size)),
+                FileOp::OPEN_FILE => FileResponse { handle: 1, ..Default::default() },
+                _ => FileResponse::default(),
+            });
+            let options = TransferOptions::default();
+            let error = files.get("/file", folder.at("to"), options, |_| ()).await.unwrap_err();
+            assert!(error.to_string().contains("tells no end"), "{error}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    });
+}

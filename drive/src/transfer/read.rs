@@ -41,7 +41,12 @@ impl<R: Runtime> Handle<'_, R> {
                 let text = "the agent answered with more than was asked for";
                 return Err(TransferError::said(self.path(), text));
             }
-            content.ended = answer.eof || count == 0;
+            if count == 0 && !answer.eof {
+                // What is short would pass for whole.
+                let text = "the agent transfers nothing, and tells no end";
+                return Err(TransferError::said(self.path(), text));
+            }
+            content.ended = answer.eof;
             content.len += count;
             content.payloads.push(answer.data);
         }
