@@ -1,5 +1,6 @@
 //! `trunkline fs get` and `trunkline fs put`.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use serde_json::json;
 use trunkline_tokio::{TransferError, TransferOptions, TransferSummary};
 
 use super::progress::Progress;
+use super::session::shown;
 use super::{Out, Session, Stop};
 
 /// How files are transferred.
@@ -93,19 +95,23 @@ pub(crate) async fn get(args: Get, session: &Session) -> Result<(), Stop> {
     options.sparse = sparse;
     let target = PathBuf::from(paths.pop().unwrap_or_default());
     if paths.len() > 1 && !target.is_dir() {
-        let line = format!("{}: not a directory, and there are several sources", target.display());
+        let target = shown(&target.to_string_lossy());
+        let line = format!("{target}: not a directory, and there are several sources");
         return Err(session.usage(line).into());
     }
     let sources =
         paths.into_iter().map(|path| remote(path, session)).collect::<Result<Vec<_>, _>>()?;
     let mut run = Run::new("get", &how, session);
     for source in sources {
+        if run.is_taken(&source) {
+            continue;
+        }
         run.begin();
         let progress = &mut run.progress;
         let done =
             session.files.get(&*source, &target, options.clone(), |event| progress.take(&event));
         let done = done.await;
-        run.done(done)?;
+        run.done(&source, done)?;
     }
     run.end().await
 }
@@ -119,12 +125,16 @@ pub(crate) async fn put(args: Put, session: &Session) -> Result<(), Stop> {
     }
     let mut run = Run::new("put", &how, session);
     for source in paths {
+        let named = source.to_string_lossy().into_owned();
+        if run.is_taken(&named) {
+            continue;
+        }
         run.begin();
         let progress = &mut run.progress;
         let (source, options) = (Path::new(&source), how.options());
         let done =
             session.files.put(source, &*target, options, |event| progress.take(&event)).await;
-        run.done(done)?;
+        run.done(&named, done)?;
     }
     run.end().await
 }
@@ -132,9 +142,16 @@ pub(crate) async fn put(args: Put, session: &Session) -> Result<(), Stop> {
 /// A path of the agent.
 fn remote(path: OsString, session: &Session) -> Result<String, Stop> {
     path.into_string().map_err(|path| {
-        let line = format!("{}: paths on the wire are UTF-8 text", path.display());
+        let path = shown(&path.to_string_lossy());
+        let line = format!("{path}: paths on the wire are UTF-8 text");
         session.usage(line).into()
     })
+}
+
+/// The name that a source has in a directory; none for one that means what is in it.
+fn own_name(path: &str) -> Option<&str> {
+    let name = path.trim_end_matches('/').rsplit('/').next();
+    name.filter(|name| !matches!(*name, "" | "." | ".."))
 }
 
 /// Takes all the descriptors that may be had: every directory above where a transfer is takes some.
@@ -155,6 +172,8 @@ struct Run<'a> {
     total: TransferSummary,
     /// A source is on its way.
     busy: bool,
+    /// The names of the sources that were transferred: of several, all go into one directory.
+    taken: HashSet<String>,
 }
 
 impl<'a> Run<'a> {
@@ -167,7 +186,20 @@ impl<'a> Run<'a> {
             json: how.json,
             total: TransferSummary::default(),
             busy: false,
+            taken: HashSet::new(),
         }
+    }
+
+    /// Whether a source would take the place of one before it; that is told.
+    fn is_taken(&mut self, source: &str) -> bool {
+        let taken = own_name(source).is_some_and(|name| self.taken.contains(name));
+        if taken {
+            self.total.failed += 1;
+            self.session.fail();
+            let source = shown(source);
+            self.progress.say(format!("{source}: will not overwrite what was just transferred"));
+        }
+        taken
     }
 
     fn begin(&mut self) {
@@ -176,8 +208,11 @@ impl<'a> Run<'a> {
     }
 
     /// Takes in what became of one source. Only a lost session stops the others.
-    fn done(&mut self, done: io::Result<TransferSummary>) -> Result<(), Stop> {
+    fn done(&mut self, source: &str, done: io::Result<TransferSummary>) -> Result<(), Stop> {
         self.busy = false;
+        if done.is_ok() {
+            self.taken.extend(own_name(source).map(str::to_owned));
+        }
         match done {
             Ok(summary) => {
                 let total = &mut self.total;

@@ -297,6 +297,27 @@ fn putting_replaces_a_link_that_leads_round_and_round() {
     }
 }
 
+#[test]
+fn sources_of_one_name_do_not_overwrite_each_other() {
+    let temp = Temp::new();
+    let [one, two, three] = ["1", "2", "3"].map(|dir| {
+        fs::create_dir(temp.file(dir)).unwrap();
+        temp.write(&format!("{dir}/{}", if dir == "3" { "other" } else { "f" }), dir)
+    });
+    for (number, (server, way)) in all().enumerate() {
+        let target = temp.file(&format!("target{number}"));
+        fs::create_dir(&target).unwrap();
+        let lines = server.fails([way.name(), &one, &two, &three, &target]);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("2/f: will not overwrite"), "{lines:?}");
+        assert_eq!(fs::read(format!("{target}/f")).unwrap(), b"1");
+        assert_eq!(fs::read(format!("{target}/other")).unwrap(), b"3");
+    }
+    // What the user gave is shown harmless.
+    let ended = Server::Ours.run(["get", "a", "b", "no\x1bdir"]);
+    assert!(ended.code == Some(2) && !ended.err.contains('\x1b'), "{ended:?}");
+}
+
 /// Root may do everything, so the side in question is somebody else.
 pub(crate) fn as_nobody(command: &mut Command) -> Command {
     let mut other = clean("setpriv");
