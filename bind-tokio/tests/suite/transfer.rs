@@ -336,7 +336,7 @@ fn what_an_agent_that_stalls_leaves_is_kept_for_going_on() {
         let removed = Arc::new(AtomicI32::new(0));
         let count = Arc::clone(&removed);
         let (files, _line) = invented_if(config, move |request| match request.op {
-            FileOp::STAT if request.path == "/to" => Some(errno(2)),
+            FileOp::LSTAT => Some(errno(2)),
             FileOp::STAT => Some(of(stat("file", 0o100_644, 1 << 20))),
             FileOp::OPEN_FILE => Some(FileResponse { handle: 1, ..Default::default() }),
             FileOp::READ_AT if request.offset == 0 => {
