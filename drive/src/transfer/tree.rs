@@ -58,6 +58,9 @@ struct Node<D> {
     parent: Option<Arc<Self>>,
 }
 
+/// Entries that are to be worked on, each with its directory.
+type Waiting<W> = Vec<(Arc<Node<<W as Walk>::Dir>>, <W as Walk>::Entry)>;
+
 enum Done<D, E> {
     Listed(Arc<Node<D>>, Vec<E>, bool),
     Visited { node: Arc<Node<D>>, made: Option<D>, leads_on: bool },
@@ -73,7 +76,7 @@ pub(super) async fn walk<W: Walk>(tree: &W, root: W::Dir) -> Result<(), Transfer
     let mut crowd = Crowd::<Result<Done<W::Dir, W::Entry>, TransferError>>::new();
     let root = Arc::new(Node { dir: root, open: AtomicUsize::new(1), parent: None });
     let (mut unlisted, mut partly) = (vec![root], Vec::new());
-    let mut entries: Vec<(Arc<Node<W::Dir>>, W::Entry)> = Vec::new();
+    let mut entries: Waiting<W> = Vec::new();
     // Listings and visits of directories under way, and directories found that are not open yet.
     let (mut listings, mut opening, mut ahead) = (0, 0, 0_usize);
     loop {
