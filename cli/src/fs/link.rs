@@ -95,11 +95,8 @@ async fn make(args: &Ln, session: &Session, target: &str, link: &str) -> io::Res
 /// paths: a stat has no device number, and another name of the file may well be linked to.
 async fn is_itself(files: &Files, target: &str, link: &str) -> bool {
     // A target that is no absolute path is one from where the link stands.
-    let target = if target.starts_with('/') {
-        target.to_string()
-    } else {
-        join(parent(link), target)
-    };
+    let target =
+        if target.starts_with('/') { target.to_string() } else { join(parent(link), target) };
     let Ok(dir) = resolve(files, parent(link)).await else { return false };
     let link = join(&dir, base(link));
     let named = resolve(files, parent(&target)).await.map(|dir| join(&dir, base(&target)));

@@ -407,7 +407,8 @@ fn two_files_of_one_name_do_not_become_one() {
             temp.write(file, file);
         }
         let [a, b, gone] = ["a/f", "b/f", "no/f"].map(|name| temp.file(name));
-        for (command, dir) in [(&["cp"][..], "copied"), (&["ln", "-f"], "linked"), (&["mv"], "moved")]
+        for (command, dir) in
+            [(&["cp"][..], "copied"), (&["ln", "-f"], "linked"), (&["mv"], "moved")]
         {
             // The merged and the kept are about cp alone, and need what mv takes away.
             if command == ["mv"] {
@@ -454,7 +455,10 @@ fn a_file_that_is_copied_over_keeps_its_owner() {
         chown(&there, Some(1234), Some(5678)).expect("an owner");
         let owner = || fs::metadata(&there).map(|m| (m.uid(), m.gid())).expect("a file");
         server.ok(["cp", &new, &there]);
-        assert_eq!((temp.read("there"), owner(), mode(&there)), ("new".into(), (1234, 5678), 0o600));
+        assert_eq!(
+            (temp.read("there"), owner(), mode(&there)),
+            ("new".into(), (1234, 5678), 0o600)
+        );
         server.ok(["cp", "-p", &new, &there]);
         assert_eq!(owner(), (0, 0));
     }

@@ -153,7 +153,7 @@ pub(super) async fn walk<W: Walk>(tree: &W, root: W::Dir) -> Result<(), Transfer
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Waker};
 
     use super::*;
 
@@ -227,7 +227,7 @@ mod tests {
             let mut walk = pin!(walk(&tree, tree.dir(0)));
             let mut context = Context::from_waker(Waker::noop());
             // Nothing in it waits for anything but itself.
-            while let Poll::Pending = walk.as_mut().poll(&mut context).map(Result::unwrap) {}
+            while walk.as_mut().poll(&mut context).map(Result::unwrap).is_pending() {}
             assert_eq!(tree.files.load(Ordering::Relaxed), files);
             assert_eq!(tree.open.load(Ordering::Relaxed), 0);
             let most = tree.most.load(Ordering::Relaxed);
