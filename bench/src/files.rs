@@ -113,8 +113,8 @@ fn small_files(
     place: &Place,
     rows: &mut Vec<Row>,
 ) -> Result<(), Failure> {
-    let many = if options.quick { 2_000 } else { MANY };
-    let (few_tree, many_tree) = (place.tree("few", FEW)?, place.tree("many", many)?);
+    let (few, many) = if options.quick { (20, 2_000) } else { (FEW, MANY) };
+    let (few_tree, many_tree) = (place.tree("few", few)?, place.tree("many", many)?);
     let target = place.dir.join("target");
     for way in Way::BOTH {
         let case = format!("{} {MANY} files of 4 KiB, 200 ms", way.name());
@@ -127,11 +127,11 @@ fn small_files(
         let ours =
             scaled(cost(&mut place.trunkline(programs, &own, way, &many_tree, &target))?, many)?;
         remove(&target);
-        let sftp = scaled(cost(&mut sftp(place, true, way, &few_tree, &target)?)?, FEW)?;
+        let sftp = scaled(cost(&mut sftp(place, true, way, &few_tree, &target)?)?, few)?;
         remove(&target);
         let row = Row::new("files", case.clone(), "trunkline", "s", ours);
         rows.push(row.beside("sftp", sftp).goal(Goal::RatioAtMost(0.1)));
-        rows.push(Row::new("files", case.clone(), "sftp, 200 and scaled", "s", sftp));
+        rows.push(Row::new("files", case.clone(), format!("sftp, {few} and scaled"), "s", sftp));
         // rsync streams a tree: it is fast here, and the whole tree can be measured.
         let rsync = scaled(cost(&mut rsync(place, true, way, &many_tree, &target)?)?, many)?;
         rows.push(Row::new("files", case, "rsync", "s", rsync));
