@@ -233,7 +233,7 @@ fn one_that_is_interrupted_says_how_to_go_on() {
         temp.write("source", pattern(36 * MIB));
         // It stops in the middle, without an end.
         let some = "stdbuf -o0 head -c 32000000";
-        let stall = format!("sh -c '{some}; sleep 60'");
+        let stall = format!("sh -c '{some}; exec sleep 60'");
         let via = match way {
             Way::Get => format!("{} | {stall}", server.via()),
             Way::Put => format!("{stall} | {}", server.via()),
