@@ -174,7 +174,9 @@ mod tests {
         let file = file();
         let (records, damage) = read(&file, 1_000);
         assert_eq!((records.len(), damage), (3, None));
-        for cut in 0..file.len() {
+        // An interpreter takes minutes for every one of them.
+        let stride = if cfg!(miri) { 41 } else { 1 };
+        for cut in (0..file.len()).step_by(stride) {
             let part = file.get(..cut).unwrap();
             let whole = records.iter().take_while(|r| r.offset + r.length <= cut as u64);
             let whole: Vec<Placed> = whole.cloned().collect();
