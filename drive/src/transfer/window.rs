@@ -7,8 +7,8 @@ use trunkline_core::Instant;
 /// The most of one request. With [`MOST`] under way this is some fifty requests.
 pub(super) const CHUNK: usize = 512 << 10;
 
-/// The most that is under way: what fills a link of 1 Gbit/s and 200 ms, and leaves a process under
-/// 32 MiB even when all of it is in memory.
+/// The most that is under way: what fills a link of 1 Gbit/s and 200 ms. Only there, and only when
+/// the disk here is slow, can all of it be in memory, which is then some 35 MiB.
 pub(super) const MOST: usize = 26 << 20;
 
 /// What is under way before anything is known of the link: little enough for a slow one to answer in
