@@ -321,8 +321,10 @@ fn outputs_that_cannot_be_written_are_told_and_those_not_wanted_are_not() {
 #[test]
 fn a_recorded_session_can_be_looked_at() {
     let temp = Temp::new();
-    let script =
-        r#"exec "$T" exec --via "tee $D/to | \"$T\" agent | tee $D/from" -- sh -c 'cat; exit 5'"#;
+    // `tee` writes to its own output first: that is the file, so that it holds what was passed on.
+    let script = r#"exec "$T" exec --via \
+        "tee /dev/fd/3 3>&1 >$D/to | \"$T\" agent | tee /dev/fd/3 3>&1 >$D/from" -- \
+        sh -c 'cat; exit 5'"#;
     let mut job = Job::start_fed(shell(script).env("D", temp.path()));
     job.stdin.as_mut().unwrap().write_all(b"input").unwrap();
     job.end().is(5, "input", "");

@@ -147,7 +147,8 @@ fn a_loop_of_links_is_told_and_can_be_looked_at_and_removed() {
     }
 }
 
-/// The operations that a session asked for, in order; its bytes pass through `tee`.
+/// The operations that a session asked for, in order; its bytes pass through `tee`, into the file
+/// first.
 fn operations(temp: &Temp) -> Vec<u64> {
     let frames = frames_of(&fs::read(temp.file("asked")).expect("a session"));
     let op = |frame: &Value| frame["fop"]["op"].as_u64();
@@ -162,7 +163,7 @@ fn ten_thousand_entries_are_listed_in_a_handful_of_requests() {
         for number in 0..10_000 {
             fs::File::create(temp.file(&format!("big/{number}"))).expect("a file");
         }
-        let via = format!("tee {} | {}", temp.file("asked"), server.via());
+        let via = format!("tee /dev/fd/3 3>&1 >{} | {}", temp.file("asked"), server.via());
         for flags in ["-l", "-lat", "-R"] {
             let ended = run(server.fs(["ls", flags, &temp.file("big")]).args(["--via", &via]));
             assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
