@@ -42,6 +42,12 @@ pub enum TimeoutKind {
     Handshake,
     /// An orderly close did not drain in time.
     Close,
+    /// The peer gave no sign of life.
+    KeepAlive,
+    /// The transport took nothing of what waited to be sent.
+    Write,
+    /// The peer did not acknowledge a stream in time.
+    Open,
 }
 
 /// Which wire's rule was broken, and which rule.
@@ -50,6 +56,36 @@ pub enum TimeoutKind {
 pub enum Violation {
     /// A rule of [`agentproto`].
     Agentproto(agentproto::Violation),
+    /// No rule of a wire, but a limit of this side: the peer floods it.
+    Flood(Flood),
+}
+
+/// Which limit a peer passed so far that the connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flood {
+    /// Frames that cost the peer nothing and have no effect.
+    Useless,
+    /// Opens that had to be refused.
+    RefusedOpens,
+    /// Streams ended by force before anybody took them.
+    Resets,
+    /// Pings.
+    Pings,
+    /// Memory: nothing was left to give up.
+    Memory,
+}
+
+impl fmt::Display for Flood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Useless => "the other side floods the link with frames without effect",
+            Self::RefusedOpens => "the other side floods the link with streams beyond the limit",
+            Self::Resets => "the other side floods the link with streams that it resets",
+            Self::Pings => "the other side floods the link with pings",
+            Self::Memory => "the other side takes more memory than the connection may have",
+        })
+    }
 }
 
 impl fmt::Display for CloseReason {
@@ -68,11 +104,17 @@ impl fmt::Display for CloseReason {
             }
             Self::Timeout(TimeoutKind::Handshake) => f.write_str("no answer in time"),
             Self::Timeout(TimeoutKind::Close) => f.write_str("did not close in time"),
+            Self::Timeout(TimeoutKind::KeepAlive) => f.write_str("no sign of life in time"),
+            Self::Timeout(TimeoutKind::Write) => f.write_str("nothing could be sent in time"),
+            Self::Timeout(TimeoutKind::Open) => {
+                f.write_str("a stream was not acknowledged in time")
+            }
             Self::Transport { os_error: Some(number) } => {
                 write!(f, "the link failed (os error {number})")
             }
             Self::Transport { os_error: None } => f.write_str("the link failed"),
             Self::Violation(Violation::Agentproto(rule)) => write!(f, "{rule}"),
+            Self::Violation(Violation::Flood(flood)) => write!(f, "{flood}"),
         }
     }
 }

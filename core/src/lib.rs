@@ -23,6 +23,7 @@ mod close;
 mod exit;
 mod limits;
 mod machine;
+pub mod mux;
 #[cfg(feature = "serde")]
 mod notation;
 mod payload;
@@ -30,7 +31,7 @@ mod queue;
 mod segment;
 mod time;
 
-pub use close::{CloseReason, TimeoutKind, Violation};
+pub use close::{CloseReason, Flood, TimeoutKind, Violation};
 pub use exit::ExitStatus;
 pub use limits::{Budget, Limits, Meter};
 pub use machine::{Direction, Machine};

@@ -49,6 +49,25 @@ pub struct Limits {
     pub log_rate: u32,
     /// Environment patterns in a configuration, and the length of one. 1,024 each.
     pub patterns: usize,
+    /// Memory of a multiplexed connection: queues, windows in use, bookkeeping. 64 MiB.
+    pub connection_memory: usize,
+    /// Streams that the peer has open at once. 1,024.
+    pub streams: usize,
+    /// Streams of the peer that wait for accept. 256.
+    pub backlog: usize,
+    /// Own streams that wait for the peer's acceptance, on a wire that tells it. 256.
+    pub opens_waiting: usize,
+    /// Frames that cost a peer nothing (refused opens, resets of young streams, pings, frames
+    /// without effect) taken at once, before `useless_rate` holds. 1,000.
+    pub useless_burst: u32,
+    /// Such frames taken a second; more ends the connection. 100.
+    pub useless_rate: u32,
+    /// The largest receive window that a stream grows to. 16 MiB.
+    pub window: usize,
+    /// Unsent payload of a whole multiplexed connection. 256 KiB.
+    pub send_queue: usize,
+    /// Time for an orderly close to send what is queued. 5 s.
+    pub close_drain: Duration,
 }
 
 impl Default for Limits {
@@ -72,6 +91,15 @@ impl Default for Limits {
             log_burst: 1_000,
             log_rate: 100,
             patterns: 1_024,
+            connection_memory: 64 << 20,
+            streams: 1_024,
+            backlog: 256,
+            opens_waiting: 256,
+            useless_burst: 1_000,
+            useless_rate: 100,
+            window: 16 << 20,
+            send_queue: 256 << 10,
+            close_drain: Duration::from_secs(5),
         }
     }
 }
