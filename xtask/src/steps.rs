@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::Failure;
 use crate::line::Line;
 use crate::setup::{self, BARE_TARGET, Need, PROGRAMS, VALGRIND};
-use crate::{fuzz, tidy};
+use crate::{again, fuzz, tidy};
 
 /// One step, by the name it is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,17 +157,20 @@ pub(crate) fn run(root: &Path, steps: &[Step]) -> Result<(), Failure> {
         .collect();
     setup::prepare(&needs)?;
     let start = Instant::now();
-    let mut times = Vec::new();
+    let (mut times, mut excused) = (Vec::new(), Vec::new());
     for &step in steps {
         let began = Instant::now();
         let outcome = run_one(root, step);
         let took = shown(began.elapsed());
-        if let Err(failure) = outcome {
-            let name = step.name();
-            return Err(Failure::failed(format!(
-                "step {name} failed after {took}: {}; run it alone with: cargo xtask test {name}",
-                failure.line
-            )));
+        match outcome {
+            Ok(names) => excused.extend(names),
+            Err(failure) => {
+                let name = step.name();
+                return Err(Failure::failed(format!(
+                    "step {name} failed after {took}: {}; run it alone with: cargo xtask test {name}",
+                    failure.line
+                )));
+            }
         }
         println!("== {}: ok, {took}\n", step.name());
         times.push(format!("{} {took}", step.name()));
@@ -179,22 +182,31 @@ pub(crate) fn run(root: &Path, steps: &[Step]) -> Result<(), Failure> {
         shown(start.elapsed()),
         times.join(", ")
     );
+    for name in excused {
+        println!("xtask: flaky: `{name}` failed, and passed when it was run again alone");
+    }
     Ok(())
 }
 
-fn run_one(root: &Path, step: Step) -> Result<(), Failure> {
+/// Runs one step; gives the names of tests that passed only at the second try.
+fn run_one(root: &Path, step: Step) -> Result<Vec<String>, Failure> {
     if step == Step::Tidy {
         println!("== tidy: cargo xtask tidy");
-        return tidy::run(root);
+        return tidy::run(root).map(|()| Vec::new());
     }
     if step == Step::Fuzz {
         fuzz::prepare(root)?;
     }
+    let mut excused = Vec::new();
     for line in step.lines(root) {
         println!("== {}: {line}", step.name());
-        run_line(root, &line)?;
+        if step == Step::Test {
+            excused.extend(again::run(root, &line)?);
+        } else {
+            run_line(root, &line)?;
+        }
     }
-    Ok(())
+    Ok(excused)
 }
 
 /// Runs one command line, in the root.
