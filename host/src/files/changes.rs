@@ -112,8 +112,9 @@ impl FileSystem {
         }
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = self.tree.open(path, flags, Mode::empty())?;
-        self.may_open(&rustix::fs::fstat(&file)?, true)?;
-        Ok(again(|| rustix::fs::ftruncate(&file, size))?)
+        let raw = rustix::fs::fstat(&file)?;
+        self.may_open(&raw, true)?;
+        self.cut(&file, raw.st_ino, size)
     }
 
     /// Sets owner and group.

@@ -21,6 +21,7 @@ mod tree;
 mod walk;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -257,6 +258,12 @@ impl FileSystem {
         }
         // The type is narrower on some systems; the bits fit everywhere.
         Ok(Mode::from_raw_mode(bits as rustix::fs::RawMode))
+    }
+
+    /// Sets the size of a file, but not between another's look at it and the write behind that.
+    fn cut(&self, file: &OwnedFd, inode: u64, size: u64) -> Result<(), Fault> {
+        let _turn = self.policy.max_file_size.and_then(|_| self.alone(inode));
+        Ok(tree::again(|| rustix::fs::ftruncate(file, size))?)
     }
 
     /// Lets one at a time measure and then grow the file with this number.

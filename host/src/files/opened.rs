@@ -120,10 +120,9 @@ impl FileSystem {
         let mut turn = None;
         if self.policy.max_file_size.is_some() {
             let raw = opened.stat().map_err(Fault::from).map_err(at)?;
-            // Where it ends must not change between this look and the write.
-            if start.is_none() {
-                turn = self.alone(raw.st_ino);
-            }
+            // Where it ends must not change between this look and the write, nor between another's
+            // look and its write.
+            turn = self.alone(raw.st_ino);
             let from = opened.position(start).map_err(Fault::from).map_err(at)?;
             let end = from.saturating_add(request.data.len() as u64);
             self.may_grow(end).map_err(at)?;
@@ -157,7 +156,7 @@ impl FileSystem {
         self.may_change()?;
         let size = u64::try_from(size).map_err(|_| Errno::INVAL)?;
         self.may_grow(size)?;
-        Ok(again(|| rustix::fs::ftruncate(&opened.file, size))?)
+        self.cut(&opened.file, opened.stat()?.st_ino, size)
     }
 }
 

@@ -155,6 +155,31 @@ fn many_who_append_at_once_stay_within_the_limit() {
 }
 
 #[test]
+fn an_append_beside_a_write_stays_within_the_limit() {
+    let dir = furnished();
+    for (mut served, top) in everywhere(&dir, |policy| policy.max_file_size = Some(1 << 20)) {
+        let path = format!("{top}/appended");
+        served.done(&on(FileOp::CREATE, &path));
+        let appending = served.done(&open(&path, flag::WRITE | flag::APPEND, 0)).handle;
+        let writing = served.done(&open(&path, flag::WRITE, 0)).handle;
+        let served = &served;
+        let perform = |request: &FileRequest, handle: u32| {
+            let _ = served.files.perform(request, Some(served.handle(handle)));
+        };
+        for _ in 0..50 {
+            thread::scope(|scope| {
+                scope.spawn(|| perform(&write(appending, -1, &[1; 1 << 18]), appending));
+                scope.spawn(|| perform(&write(writing, 1 << 19, &[1; 1 << 19]), writing));
+            });
+            let size = fs::metadata(dir.path().join("appended")).unwrap().len();
+            assert!(size <= 1 << 20, "{size}");
+            File::create(dir.path().join("appended")).unwrap();
+        }
+        fs::remove_file(dir.path().join("appended")).unwrap();
+    }
+}
+
+#[test]
 fn what_is_no_file_is_refused_without_being_opened() {
     let dir = furnished();
     rustix::fs::mkfifoat(CWD, dir.path().join("fifo"), Mode::from_raw_mode(0o600)).unwrap();
