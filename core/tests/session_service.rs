@@ -207,6 +207,44 @@ fn a_host_that_answers_no_more_does_not_keep_a_session_whose_input_has_ended() {
 }
 
 #[test]
+fn unread_requests_do_not_keep_a_session_whose_caller_is_gone() {
+    let mut config = Config::default();
+    config.limits.in_flight = 2;
+    let mut agent = serving(config, &[1, 2]);
+    let ask = |id| Frame::file_request(FileRequest { id, ..request(FileOp::STAT) });
+    feed(&mut agent, &[ask(3), ask(4)]);
+    assert!(!agent.wants_input() && events(&mut agent).is_empty());
+    agent.handle_failure(at(0), trunkline_core::Direction::Write, Some(32));
+    // Each answer gives the next one time, and room for a request that waits.
+    agent.handle_timeout(at(20_000));
+    agent.respond(answer(1));
+    assert!(
+        matches!(&events(&mut agent)[..], [AgentEvent::FileRequest(request)] if request.id == 3)
+    );
+    assert_eq!(agent.poll_timeout(), Some(at(50_000)));
+    assert_eq!(agent.closed(), None);
+    agent.handle_timeout(agent.poll_timeout().unwrap());
+    assert_eq!(agent.closed(), Some(&CloseReason::Transport { os_error: Some(32) }));
+}
+
+#[test]
+fn requests_sent_before_a_hang_up_are_performed_as_long_as_answers_come() {
+    let mut config = Config::default();
+    config.limits.in_flight = 1;
+    let mut agent = serving(config, &[1]);
+    agent.peer_gone(at(0));
+    agent.peer_gone(at(10_000));
+    assert_eq!(agent.poll_timeout(), Some(at(30_000)));
+    agent.respond(answer(1));
+    let ask = |id| Frame::file_request(FileRequest { id, ..request(FileOp::STAT) });
+    feed(&mut agent, &[ask(2)]);
+    assert_eq!(events(&mut agent).len(), 1);
+    agent.handle_eof(at(20_000));
+    agent.respond(answer(2));
+    assert_eq!(agent.closed(), Some(&eof(false)));
+}
+
+#[test]
 fn a_session_ended_by_its_owner_waits_for_no_answer() {
     let mut agent = serving(Config::default(), &[1, 2]);
     agent.respond(answer(1));

@@ -115,9 +115,15 @@ impl<I: Io, R: Readiness, S: Sleep> Serve<I, R, S> {
             due = Some(*self.drain_until.get_or_insert(now + DRAIN));
         } else if self.agent.wants_input() {
             moved |= self.read(cx, now);
-        } else if self.command.is_some() && !self.link.read_over() {
+        } else if (self.command.is_some() || self.files.is_some()) && !self.link.read_over() {
             // Unread input stops the link; its end would not be seen behind it (hazard H8).
-            if self.link.peer_gone() {
+            if self.files.is_some() {
+                // What was asked for is still done.
+                if self.link.peer_has_hung_up() {
+                    self.agent.peer_gone(now);
+                    due = self.agent.poll_timeout().into_iter().chain(slow).min();
+                }
+            } else if self.link.peer_gone() {
                 self.agent.handle_failure(now, Direction::Read, None);
                 moved = true;
             }

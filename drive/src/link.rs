@@ -118,9 +118,15 @@ impl<I: Io> Link<I> {
     /// Whether the peer is gone, though something may be left to read; told once.
     #[cfg(all(unix, feature = "host"))]
     pub(crate) fn peer_gone(&mut self) -> bool {
-        let gone = !self.read_over && self.io.peer_gone();
+        let gone = self.peer_has_hung_up();
         self.read_over |= gone;
         gone
+    }
+
+    /// The same, told again and again, for whoever still wants what is left.
+    #[cfg(all(unix, feature = "host"))]
+    pub(crate) fn peer_has_hung_up(&self) -> bool {
+        !self.read_over && self.io.peer_gone()
     }
 
     /// Whether nothing more will be read.

@@ -277,6 +277,7 @@ impl Agent {
             // An answer too many would be taken for that of another request.
             return;
         }
+        self.await_answers();
         let most = self.link.config.limits.frame;
         let failure = match encode(&Frame::file_response(response)) {
             Ok(segment) if segment.len() <= most => {
@@ -352,14 +353,35 @@ impl Agent {
         }
     }
 
+    /// The peer has hung up, though what it sent may not all have been read: for a driver that sees
+    /// it while [`wants_input`](Machine::wants_input) is false. Requests that were sent before are
+    /// still performed; without an answer for too long the session is over (section 15).
+    pub fn peer_gone(&mut self, now: Instant) {
+        self.link.now = now;
+        self.caller_gone();
+        self.end_files(CloseReason::Transport { os_error: None });
+    }
+
     // What the wire brings.
 
     /// The input has ended, though not all of it may have been looked at.
     fn after_input(&mut self) {
         self.pump();
         self.caller_gone();
+        if let Some(reason) = self.link.how_input_ended().cloned() {
+            self.end_files(reason);
+        }
         self.exit_when_drained();
         self.close_when_input_ended();
+    }
+
+    /// Files are served for as long as answers come: requests that are never answered keep what came
+    /// behind them, and so the end, from being looked at.
+    fn end_files(&mut self, reason: CloseReason) {
+        if self.state == State::Files && self.over.is_none() {
+            self.over = Some(reason);
+            self.await_answers();
+        }
     }
 
     /// Tells the host to try outputs again that were refused: there is room, or never will be.
