@@ -200,6 +200,8 @@ pub(crate) struct Served {
 pub(crate) enum Wire {
     /// CBOR frames between a local side and an agent.
     Agentproto,
+    /// yamux: a 12-byte head and a payload.
+    Yamux,
 }
 
 /// Which encodings are taken.
@@ -225,9 +227,9 @@ pub(crate) struct Decode {
     /// End with one more JSON object on stdout that says where and why decoding stopped.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Which encodings are taken.
-    #[arg(long, value_enum, default_value_t = Strictness::Lenient)]
-    pub(crate) accept: Strictness,
+    /// Which encodings are taken [default: lenient]. Only agentproto has more than one.
+    #[arg(long, value_enum)]
+    pub(crate) accept: Option<Strictness>,
     /// The byte stream [default: stdin].
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

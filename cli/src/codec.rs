@@ -7,26 +7,20 @@ use std::process::ExitCode;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use trunkline_core::agentproto::{Acceptance, Config, Decoder, Frame, Item as _, Violation};
 
-use crate::args::{Decode, Encode, Strictness, Wire};
+use crate::args::{Decode, Encode, Wire};
 use crate::report::{Failure, Outcome};
+use crate::wires::{self, Broken, Frames};
 
 /// Room for one read.
 const READ: usize = 64 << 10;
 
 /// Prints the frames of a byte stream.
 pub(crate) fn decode(args: &Decode) -> Outcome {
-    let Wire::Agentproto = args.wire;
-    let mut config = Config::default();
-    config.acceptance = match args.accept {
-        Strictness::Lenient => Acceptance::Lenient,
-        Strictness::Format => Acceptance::Format,
-        Strictness::Canonical => Acceptance::Canonical,
-    };
+    let mut decoder = wires::decoder(args)?;
     let mut input = open(args.file.as_deref())?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let end = match frames(&mut input, &config, &mut out) {
+    let end = match frames(&mut input, &mut *decoder, &mut out) {
         Ok(end) => end,
         Err(failure) => {
             // What was decoded is shown, whatever came after it.
@@ -48,7 +42,7 @@ pub(crate) fn decode(args: &Decode) -> Outcome {
 enum End {
     Clean { at: u64 },
     Truncated { at: u64, left: usize },
-    Broken { at: u64, violation: Violation },
+    Broken { at: u64, why: Broken },
 }
 
 impl End {
@@ -56,8 +50,8 @@ impl End {
         match self {
             Self::Clean { at } => json!({"offset": at, "end": "clean"}),
             Self::Truncated { at, left } => json!({"offset": at, "end": "truncated", "left": left}),
-            Self::Broken { at, violation } => {
-                json!({"offset": at, "end": "violation", "kind": violation.kind(), "error": violation.to_string()})
+            Self::Broken { at, why: Broken { kind, text } } => {
+                json!({"offset": at, "end": "violation", "kind": kind, "error": text})
             }
         }
     }
@@ -68,13 +62,16 @@ impl End {
             Self::Truncated { at, left } => Some(format!(
                 "the stream ends in the middle of a frame that begins at offset {at} ({left} bytes of it)"
             )),
-            Self::Broken { at, violation } => Some(format!("stopped at offset {at}: {violation}")),
+            Self::Broken { at, why } => Some(format!("stopped at offset {at}: {}", why.text)),
         }
     }
 }
 
-fn frames(input: &mut dyn Read, config: &Config, out: &mut impl Write) -> Result<End, Outcome> {
-    let mut decoder: Decoder<Frame> = Decoder::new(config);
+fn frames(
+    input: &mut dyn Read,
+    decoder: &mut dyn Frames,
+    out: &mut impl Write,
+) -> Result<End, Outcome> {
     let mut buffer = vec![0; READ];
     loop {
         let count = match input.read(&mut buffer) {
@@ -101,7 +98,7 @@ fn frames(input: &mut dyn Read, config: &Config, out: &mut impl Write) -> Result
                     let line = json!({"offset": offset, "length": length, "frame": frame});
                     writeln!(out, "{line}").map_err(written)?;
                 }
-                Err(violation) => return Ok(End::Broken { at: offset, violation }),
+                Err(why) => return Ok(End::Broken { at: offset, why }),
             }
         }
         // Somebody may be watching a live stream.
@@ -119,12 +116,12 @@ fn written(error: io::Error) -> Outcome {
 
 /// Turns JSON frames into their canonical bytes.
 pub(crate) fn encode(args: &Encode) -> Outcome {
-    let Wire::Agentproto = args.wire;
     let input = BufReader::new(open(args.file.as_deref())?);
     let mut out = BufWriter::new(io::stdout().lock());
     let values = serde_json::Deserializer::from_reader(input).into_iter::<Value>();
     for (index, value) in values.enumerate() {
-        let bytes = value.map_err(|error| error.to_string()).and_then(encode_one);
+        let bytes =
+            value.map_err(|error| error.to_string()).and_then(|value| encode_one(args.wire, value));
         let written = match bytes {
             // Somebody may be typing: what is entered is sent.
             Ok(bytes) => out.write_all(&bytes).and_then(|()| out.flush()),
@@ -138,7 +135,7 @@ pub(crate) fn encode(args: &Encode) -> Outcome {
 }
 
 /// The bytes of a frame, bare or as decode prints it; none for decode's last line.
-fn encode_one(mut value: Value) -> Result<Vec<u8>, String> {
+fn encode_one(wire: Wire, mut value: Value) -> Result<Vec<u8>, String> {
     const END: [&str; 5] = ["end", "error", "kind", "left", "offset"];
     const LINE: [&str; 3] = ["frame", "length", "offset"];
     let only = |keys: &[&str]| {
@@ -149,27 +146,7 @@ fn encode_one(mut value: Value) -> Result<Vec<u8>, String> {
     }
     let value =
         if value.get("frame").is_some() && only(&LINE) { value["frame"].take() } else { value };
-    let frame: Frame = serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
-    let again = serde_json::to_value(&frame).map_err(|error| error.to_string())?;
-    check_maps(&again, &value)?;
-    frame.to_bytes().map_err(|error| error.to_string())
-}
-
-/// Refuses a list where a message belongs, which the reader takes for its fields in order.
-fn check_maps(meant: &Value, given: &Value) -> Result<(), String> {
-    match (meant, given) {
-        (Value::Object(meant), Value::Object(given)) => meant
-            .iter()
-            // The one place where a list is meant: pieces of a byte string.
-            .filter(|(key, _)| key.as_str() != "d")
-            .filter_map(|(key, meant)| given.get(key).map(|given| (meant, given)))
-            .try_for_each(|(meant, given)| check_maps(meant, given)),
-        (Value::Object(_), _) => Err(format!("expected an object, found {given}")),
-        (Value::Array(meant), Value::Array(given)) => {
-            meant.iter().zip(given).try_for_each(|(meant, given)| check_maps(meant, given))
-        }
-        _ => Ok(()),
-    }
+    wires::encode(wire, value)
 }
 
 fn open(file: Option<&Path>) -> Result<Box<dyn Read>, Failure> {

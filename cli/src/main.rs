@@ -24,6 +24,7 @@ mod signals;
 mod streams;
 #[cfg(unix)]
 mod watch;
+mod wires;
 
 use std::process::ExitCode;
 

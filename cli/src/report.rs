@@ -34,7 +34,6 @@ impl Failure {
     }
 
     /// The command line was bad: exit code 2.
-    #[cfg(unix)]
     pub(crate) fn usage(line: impl Into<String>) -> Self {
         Self { line: line.into(), code: 2 }
     }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::agentproto;
+use crate::{agentproto, yamux};
 
 /// Why a machine is over. Sticky once set, and reported by exactly one `Closed` event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub enum TimeoutKind {
 pub enum Violation {
     /// A rule of [`agentproto`].
     Agentproto(agentproto::Violation),
+    /// A rule of [`yamux`].
+    Yamux(yamux::Violation),
     /// No rule of a wire, but a limit of this side: the peer floods it.
     Flood(Flood),
 }
@@ -114,6 +116,7 @@ impl fmt::Display for CloseReason {
             }
             Self::Transport { os_error: None } => f.write_str("the link failed"),
             Self::Violation(Violation::Agentproto(rule)) => write!(f, "{rule}"),
+            Self::Violation(Violation::Yamux(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Flood(flood)) => write!(f, "{flood}"),
         }
     }

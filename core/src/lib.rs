@@ -21,6 +21,7 @@ extern crate std;
 pub mod agentproto;
 mod close;
 mod exit;
+pub mod fixed;
 mod limits;
 mod machine;
 pub mod mux;
@@ -30,6 +31,7 @@ mod payload;
 mod queue;
 mod segment;
 mod time;
+pub mod yamux;
 
 pub use close::{CloseReason, Flood, TimeoutKind, Violation};
 pub use exit::ExitStatus;

@@ -78,15 +78,37 @@ impl Serialize for Payload {
         if !serializer.is_human_readable() {
             return serializer.serialize_bytes(&self.clone().into_bytes());
         }
-        let mut text = String::with_capacity(2 * self.len());
-        for byte in self.pieces().flat_map(|piece| piece.iter()) {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
         let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("hex", &text)?;
+        map.serialize_entry("hex", &digits(self))?;
         map.end()
     }
+}
+
+/// A payload that stands as bare hex digits, and may be read in any notation.
+pub(crate) struct HexText(pub(crate) Payload);
+
+impl Serialize for HexText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        serializer.serialize_str(&digits(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for HexText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Payload::deserialize(deserializer).map(Self)
+    }
+}
+
+fn digits(payload: &Payload) -> String {
+    let mut text = String::with_capacity(2 * payload.len());
+    for byte in payload.pieces().flat_map(|piece| piece.iter()) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 impl<'de> Deserialize<'de> for Payload {

@@ -23,7 +23,12 @@ fn lines(ended: &Ended) -> Vec<Value> {
 
 /// The golden cases of a file.
 pub(crate) fn cases(file: &str) -> Vec<Value> {
-    let path = format!("{}/../conformance/vectors/agentproto/{file}", env!("CARGO_MANIFEST_DIR"));
+    cases_of("agentproto", file)
+}
+
+/// The golden cases of a file of any wire.
+pub(crate) fn cases_of(wire: &str, file: &str) -> Vec<Value> {
+    let path = format!("{}/../conformance/vectors/{wire}/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut file: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     match file["cases"].take() {
         Value::Array(cases) => cases,

@@ -1,0 +1,15 @@
+//! yamux: many streams over one byte transport, with a window for each.
+//!
+//! The rules stand in `docs/protocols/yamux.md`; section numbers in this module's comments are that
+//! page's.
+
+mod frame;
+#[cfg(feature = "serde")]
+mod notation;
+mod violation;
+
+pub use frame::{EncodeError, Flags, Frame, FrameType, Head};
+pub use violation::Violation;
+
+/// What every stream may send in each direction before it is granted more (section 5).
+pub const INITIAL_WINDOW: u32 = 262_144;
