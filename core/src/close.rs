@@ -3,7 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::{agentproto, yamux};
+use crate::{agentproto, wormhole};
+use crate::{agentproto, wormhole, yamux};
 
 /// Why a machine is over. Sticky once set, and reported by exactly one `Closed` event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub enum Violation {
     Agentproto(agentproto::Violation),
     /// A rule of [`yamux`].
     Yamux(yamux::Violation),
+    /// A rule of [`wormhole`].
+    Wormhole(wormhole::Violation),
     /// No rule of a wire, but a limit of this side: the peer floods it.
     Flood(Flood),
 }
@@ -117,6 +120,7 @@ impl fmt::Display for CloseReason {
             Self::Transport { os_error: None } => f.write_str("the link failed"),
             Self::Violation(Violation::Agentproto(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Yamux(rule)) => write!(f, "{rule}"),
+            Self::Violation(Violation::Wormhole(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Flood(flood)) => write!(f, "{flood}"),
         }
     }

@@ -31,6 +31,7 @@ mod payload;
 mod queue;
 mod segment;
 mod time;
+pub mod wormhole;
 pub mod yamux;
 
 pub use close::{CloseReason, Flood, TimeoutKind, Violation};

@@ -1,0 +1,36 @@
+//! Streams over one byte transport with ten-byte heads: the wire of `wormhole`'s tunnels.
+//!
+//! The rules stand in `docs/protocols/wormhole.md`; section numbers in this module's comments are
+//! that page's. [`Decoder`] turns bytes into [`Frame`]s, [`Frame::encode`] turns frames into
+//! [`Segment`](crate::Segment)s.
+
+mod config;
+mod decoder;
+mod error;
+mod frame;
+mod head;
+mod violation;
+
+pub use config::{
+    Closing, Config, ConfigError, Credit, EarlyFrames, Ends, Excess, FrameOrder, LateData,
+    LateError, LateWrites, PeerIds, Pongs,
+};
+pub use decoder::Decoder;
+pub use error::{ErrorKind, RemoteError};
+pub use frame::Frame;
+pub use head::{FrameType, Head};
+pub use violation::Violation;
+
+/// The only version of a frame (section 2): the original's `FrameVersion`.
+pub const VERSION: u8 = 1;
+
+/// The length of a frame's head in bytes (section 2): the original's `FrameHeaderSize`.
+pub const HEAD_SIZE: usize = 10;
+
+/// The largest payload that is ever encoded, and the codec's limit when it decodes, in bytes
+/// (section 2.3): the original's `MaxFramePayloadSize`.
+pub const MAX_PAYLOAD: usize = 16 << 20;
+
+/// The largest payload of a frame that a connection sends, and by default the largest it takes, in
+/// bytes (section 2.3): the original's `DefaultFramePayloadSize`.
+pub const DATA_CHUNK: usize = 32_768;
