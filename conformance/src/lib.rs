@@ -25,6 +25,7 @@ pub mod registry;
 pub mod report;
 mod run;
 pub mod sim;
+pub mod smux;
 pub mod vectors;
 
 pub use run::run;

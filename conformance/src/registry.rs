@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::agentproto;
 use crate::report::Verdict;
+use crate::smux;
 
 /// Runs one case of a file.
 pub type Run = fn(&Value) -> Verdict;
@@ -17,6 +18,7 @@ pub const FILES: &[(&str, &str, Run)] = &[
     ("agentproto", "recordings.json", agentproto::recordings::run),
     ("agentproto", "rejects.json", agentproto::rejects::run),
     ("agentproto", "transcripts.json", agentproto::transcripts::run),
+    ("smux", "frames.json", smux::frames::run),
 ];
 
 /// What runs the cases of this file; `None` when nothing does.

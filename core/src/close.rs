@@ -3,8 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::{agentproto, wormhole};
-use crate::{agentproto, wormhole, yamux};
+use crate::{agentproto, smux, wormhole, yamux};
 
 /// Why a machine is over. Sticky once set, and reported by exactly one `Closed` event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +60,8 @@ pub enum Violation {
     Yamux(yamux::Violation),
     /// A rule of [`wormhole`].
     Wormhole(wormhole::Violation),
+    /// A rule of [`smux`].
+    Smux(smux::Violation),
     /// No rule of a wire, but a limit of this side: the peer floods it.
     Flood(Flood),
 }
@@ -121,6 +122,7 @@ impl fmt::Display for CloseReason {
             Self::Violation(Violation::Agentproto(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Yamux(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Wormhole(rule)) => write!(f, "{rule}"),
+            Self::Violation(Violation::Smux(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Flood(flood)) => write!(f, "{flood}"),
         }
     }

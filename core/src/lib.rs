@@ -30,6 +30,7 @@ mod notation;
 mod payload;
 mod queue;
 mod segment;
+pub mod smux;
 mod time;
 pub mod wormhole;
 pub mod yamux;
