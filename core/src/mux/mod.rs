@@ -89,6 +89,13 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
     /// Which end this is.
     fn side(&self) -> Side;
 
+    /// Whether [`poll_transmit`](Machine::poll_transmit) has something to give now. A driver asks
+    /// after a command, to know whether anybody must look; a yes that is wrong costs a look, a no
+    /// that is wrong leaves a frame behind.
+    fn wants_output(&self) -> bool {
+        true
+    }
+
     /// Opens a stream; it can be written to at once. Nothing leaves before the next
     /// [`poll_transmit`](Machine::poll_transmit), so data written until then may travel along.
     fn open(&mut self, now: Instant) -> Opened;
