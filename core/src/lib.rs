@@ -28,6 +28,7 @@ pub mod mux;
 #[cfg(feature = "serde")]
 mod notation;
 mod payload;
+pub mod pool;
 mod queue;
 mod segment;
 pub mod smux;
