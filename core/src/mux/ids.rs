@@ -1,0 +1,148 @@
+//! Which stream a wire id names: a hash table from id to slot that a peer cannot aim at.
+
+use alloc::boxed::Box;
+use alloc::vec;
+
+/// A place without an entry: no slot has this number.
+const EMPTY: u32 = u32::MAX;
+
+/// The smallest table.
+const FEWEST: usize = 16;
+
+/// From wire id to slot. Open addressing with linear probing and no tombstones.
+///
+/// Peers choose ids, so the hash is seeded: without the seed nobody can make ids collide. Every
+/// operation takes a bounded time on average; a table that grows moves its entries, which each of
+/// them has paid for by its own insertion.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    entries: Box<[(u32, u32)]>,
+    len: usize,
+    seed: u64,
+    /// Entries looked at, for the test that no operation walks.
+    #[cfg(test)]
+    pub(crate) steps: core::cell::Cell<u64>,
+}
+
+impl Ids {
+    /// An empty table, which holds no memory yet.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            entries: Box::default(),
+            len: 0,
+            seed,
+            #[cfg(test)]
+            steps: core::cell::Cell::new(0),
+        }
+    }
+
+    /// Ids in the table.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Memory the table holds, in bytes.
+    pub(crate) const fn memory(&self) -> usize {
+        self.entries.len() * size_of::<(u32, u32)>()
+    }
+
+    /// The slot that `id` names.
+    #[inline]
+    pub(crate) fn get(&self, id: u32) -> Option<u32> {
+        let (_, slot) = *self.entries.get(self.place(id))?;
+        (slot != EMPTY).then_some(slot)
+    }
+
+    /// Lets `id` name `slot`; false, and nothing changes, when it names one already.
+    pub(crate) fn insert(&mut self, id: u32, slot: u32) -> bool {
+        if (self.len + 1) * 8 > self.entries.len() * 7 {
+            self.resize((self.entries.len() * 2).max(FEWEST));
+        }
+        let place = self.place(id);
+        match self.entries.get_mut(place) {
+            Some(entry) if entry.1 == EMPTY => {
+                *entry = (id, slot);
+                self.len += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets `id` name nothing, and says what it named.
+    pub(crate) fn remove(&mut self, id: u32) -> Option<u32> {
+        let mut hole = self.place(id);
+        let slot = core::mem::replace(&mut self.entries.get_mut(hole)?.1, EMPTY);
+        if slot == EMPTY {
+            return None;
+        }
+        self.len -= 1;
+        // Entries behind the hole move into it when their way from home leads over it.
+        let mask = self.mask();
+        let mut next = hole;
+        loop {
+            next = (next + 1) & mask;
+            let Some(&(id, moved)) = self.entries.get(next) else { break };
+            if moved == EMPTY {
+                break;
+            }
+            let way = next.wrapping_sub(self.home(id)) & mask;
+            if way >= (next.wrapping_sub(hole) & mask)
+                && let Some([to, from]) = pair(&mut self.entries, hole, next)
+            {
+                *to = *from;
+                from.1 = EMPTY;
+                hole = next;
+            }
+        }
+        // What a burst left behind goes back once it is far too large.
+        if self.entries.len() > FEWEST && self.len * 8 < self.entries.len() {
+            self.resize(self.entries.len() / 4);
+        }
+        Some(slot)
+    }
+
+    const fn mask(&self) -> usize {
+        self.entries.len().saturating_sub(1)
+    }
+
+    fn home(&self, id: u32) -> usize {
+        // The first steps of a multiply-and-fold hash: cheap, and unforeseeable without the seed.
+        let mixed = (u64::from(id) ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15 | 1);
+        let folded =
+            (mixed ^ (mixed >> 32) ^ self.seed.rotate_left(23)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        (folded >> 32) as usize & self.mask()
+    }
+
+    /// Where `id` stands, or the empty place where it would stand. Nowhere in a table of no places.
+    #[inline]
+    fn place(&self, id: u32) -> usize {
+        let mut place = self.home(id);
+        while let Some(&(found, slot)) = self.entries.get(place) {
+            #[cfg(test)]
+            self.steps.set(self.steps.get() + 1);
+            if slot == EMPTY || found == id {
+                break;
+            }
+            place = (place + 1) & self.mask();
+        }
+        place
+    }
+
+    fn resize(&mut self, places: usize) {
+        let places = places.max(FEWEST);
+        let old =
+            core::mem::replace(&mut self.entries, vec![(0, EMPTY); places].into_boxed_slice());
+        for (id, slot) in old.into_iter().filter(|&(_, slot)| slot != EMPTY) {
+            let place = self.place(id);
+            if let Some(entry) = self.entries.get_mut(place) {
+                *entry = (id, slot);
+            }
+        }
+    }
+}
+
+/// Two places of a table at once.
+fn pair<T>(entries: &mut [T], one: usize, two: usize) -> Option<[&mut T; 2]> {
+    entries.get_disjoint_mut([one, two]).ok()
+}

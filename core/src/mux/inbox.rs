@@ -1,0 +1,129 @@
+//! Received data of all streams: queues made when needed, the budget, who has most unread.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::lists::{Kind, List, MAGNITUDES};
+use super::parts::{ReceiveQueue, Slot, Streams};
+use crate::{Budget, Instant};
+
+/// Empty queues kept for the next stream that needs one, so that messages allocate nothing.
+const SPARES: usize = 64;
+
+/// Received data that nobody has read, over all streams.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    /// What the connection holds, queues and bookkeeping; the wire may charge more to it.
+    pub(crate) budget: Budget,
+    // Boxes on purpose: what moves between here and a stream is a pointer.
+    #[allow(clippy::vec_box)]
+    spares: Vec<Box<ReceiveQueue>>,
+    /// Streams that got data in this turn.
+    fresh: Vec<Slot>,
+    /// Unread bytes over all streams.
+    unread: usize,
+    /// Which lists of unread streams may have streams.
+    magnitudes: u32,
+}
+
+impl Inbox {
+    /// Nothing, and a budget of `memory` bytes for all that the connection holds.
+    pub(crate) const fn new(memory: usize) -> Self {
+        let budget = Budget::new(memory);
+        Self { budget, spares: Vec::new(), fresh: Vec::new(), unread: 0, magnitudes: 0 }
+    }
+
+    /// Unread bytes over all streams.
+    pub(crate) const fn unread(&self) -> usize {
+        self.unread
+    }
+
+    /// A new turn begins: what the last one brought and nobody has read yet must not pin the chunks
+    /// that it came in any longer. Call it at the start of `handle_input`.
+    pub(crate) fn next_turn<S: Default>(&mut self, streams: &mut Streams<S>) {
+        while let Some(slot) = self.fresh.pop() {
+            if let Some(queue) = streams.get_mut(slot).and_then(|stream| stream.incoming.as_mut()) {
+                queue.compact(&mut self.budget);
+            }
+        }
+    }
+
+    /// Appends a slice of a chunk of `chunk` bytes to what a stream has unread.
+    pub(crate) fn push<S: Default>(
+        &mut self,
+        now: Instant,
+        streams: &mut Streams<S>,
+        slot: Slot,
+        bytes: Bytes,
+        chunk: usize,
+    ) {
+        let Some(stream) = streams.get_mut(slot) else { return };
+        let queue = stream.incoming.get_or_insert_with(|| self.spares.pop().unwrap_or_default());
+        self.unread += bytes.len();
+        queue.push(now, &mut self.budget, bytes, chunk);
+        if self.fresh.last() != Some(&slot) {
+            self.fresh.push(slot);
+        }
+        self.relist(streams, slot);
+    }
+
+    /// Takes up to `max` bytes (one at least) of what a stream has unread, never more than one
+    /// piece. With them comes the time since when the oldest has waited.
+    pub(crate) fn pop<S: Default>(
+        &mut self,
+        streams: &mut Streams<S>,
+        slot: Slot,
+        max: usize,
+    ) -> Option<(Bytes, Instant)> {
+        let queue = streams.get_mut(slot)?.incoming.as_mut()?;
+        let since = queue.since();
+        let bytes = queue.pop(&mut self.budget, max)?;
+        self.unread = self.unread.saturating_sub(bytes.len());
+        self.relist(streams, slot);
+        Some((bytes, since))
+    }
+
+    /// Drops what a stream has unread; says how many bytes that were.
+    pub(crate) fn clear<S: Default>(&mut self, streams: &mut Streams<S>, slot: Slot) -> usize {
+        let Some(queue) = streams.get_mut(slot).and_then(|stream| stream.incoming.as_mut()) else {
+            return 0;
+        };
+        let dropped = queue.clear(&mut self.budget);
+        self.unread = self.unread.saturating_sub(dropped);
+        self.relist(streams, slot);
+        dropped
+    }
+
+    /// The stream that has most unread, to within a factor of two, and among such the one that has
+    /// had so much for longest: the one to give up when memory is short.
+    pub(crate) fn longest<S: Default>(&mut self, streams: &Streams<S>) -> Option<Slot> {
+        loop {
+            let magnitude = self.magnitudes.checked_ilog2()? as u8;
+            if let Some(slot) = streams.front(List::Unread(magnitude)) {
+                return Some(slot);
+            }
+            self.magnitudes &= !(1 << magnitude);
+        }
+    }
+
+    /// Lists the stream by what it has now, and takes back a queue that is empty.
+    fn relist<S: Default>(&mut self, streams: &mut Streams<S>, slot: Slot) {
+        let Some(stream) = streams.get_mut(slot) else { return };
+        let Some(queue) = stream.incoming.as_mut() else { return };
+        if queue.is_empty() {
+            let spare = stream.incoming.take();
+            if self.spares.len() < SPARES {
+                self.spares.extend(spare);
+            }
+            return streams.unlink(slot, Kind::Unread);
+        }
+        let magnitude = queue.charged().checked_ilog2().unwrap_or(0) as u8;
+        let magnitude = magnitude.min(MAGNITUDES - 1);
+        if core::mem::replace(&mut queue.magnitude, magnitude) != magnitude {
+            streams.unlink(slot, Kind::Unread);
+        }
+        self.magnitudes |= 1 << magnitude;
+        streams.push(List::Unread(magnitude), slot, Kind::Unread);
+    }
+}
