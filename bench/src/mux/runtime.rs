@@ -1,0 +1,94 @@
+//! The runtimes under which subjects run.
+
+use std::future::Future;
+use std::sync::OnceLock;
+
+use smol::Executor;
+
+/// A runtime, as far as scenarios need one.
+pub trait Runtime: Copy + Send + Sync + 'static {
+    /// Runs a future on so many threads, until it ends.
+    fn block_on<F>(threads: usize, future: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static;
+
+    /// Runs a future beside everything else; gives what waits for its end.
+    fn spawn<F>(future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static;
+
+    /// Runs a future beside everything else, for as long as it takes.
+    fn detach(future: impl Future<Output = ()> + Send + 'static);
+}
+
+/// tokio: `current_thread` on one thread, `multi_thread` on more.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokio;
+
+impl Runtime for Tokio {
+    fn block_on<F>(threads: usize, future: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let mut builder = match threads {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        if threads > 1 {
+            builder.worker_threads(threads);
+        }
+        let runtime = builder.enable_all().build().expect("a runtime");
+        runtime.block_on(async { tokio::spawn(future).await.expect("no panic") })
+    }
+
+    fn spawn<F>(future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let task = tokio::spawn(future);
+        async { task.await.expect("no panic") }
+    }
+
+    fn detach(future: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(future);
+    }
+}
+
+/// smol: one executor, run by as many threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Smol;
+
+fn executor() -> &'static Executor<'static> {
+    static EXECUTOR: OnceLock<Executor<'static>> = OnceLock::new();
+    EXECUTOR.get_or_init(Executor::new)
+}
+
+impl Runtime for Smol {
+    fn block_on<F>(threads: usize, future: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        for _ in 1..threads {
+            std::thread::spawn(|| smol::block_on(executor().run(std::future::pending::<()>())));
+        }
+        let main = executor().spawn(future);
+        smol::block_on(executor().run(main))
+    }
+
+    fn spawn<F>(future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        executor().spawn(future)
+    }
+
+    fn detach(future: impl Future<Output = ()> + Send + 'static) {
+        executor().spawn(future).detach();
+    }
+}

@@ -1,0 +1,164 @@
+//! The transports: a pipe in memory, loopback TCP, and a long link that is simulated.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::count::Counted;
+use super::simlink::{Properties, SimLink};
+
+/// Bytes that a pipe in memory holds in each direction.
+const PIPE: usize = 1 << 20;
+
+/// Which transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A pipe in memory, 1 MiB each way.
+    Duplex,
+    /// Loopback TCP, no delay, socket buffers as the system has them.
+    Tcp,
+    /// A simulated link of 1 Gbit/s and 50 ms there and back.
+    Link,
+}
+
+impl Kind {
+    /// Its name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Duplex => "duplex",
+            Self::Tcp => "tcp",
+            Self::Link => "link",
+        }
+    }
+
+    /// The transport of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Duplex, Self::Tcp, Self::Link].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// An end of a transport under tokio, counted.
+pub type TokioLink = Counted<TokioPipe>;
+
+/// An end of a transport under smol, counted.
+pub type SmolLink = Counted<smol::net::TcpStream>;
+
+/// An end of any transport under tokio.
+#[derive(Debug)]
+pub enum TokioPipe {
+    /// In memory.
+    Duplex(DuplexStream),
+    /// Over loopback.
+    Tcp(TcpStream),
+    /// Over a long link.
+    Link(SimLink),
+}
+
+/// An address of this process's own, so that what one process leaves in `TIME_WAIT` takes no port
+/// from the next.
+pub(crate) fn address() -> SocketAddr {
+    let [.., a, b] = std::process::id().to_be_bytes();
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 1, a, b)), 0)
+}
+
+/// Both ends of a new transport, the opener's first.
+///
+/// # Errors
+///
+/// What the system says to a socket.
+pub async fn tokio_pair(kind: Kind) -> io::Result<(TokioLink, TokioLink)> {
+    let (one, other) = match kind {
+        Kind::Duplex => {
+            let (one, other) = tokio::io::duplex(PIPE);
+            (TokioPipe::Duplex(one), TokioPipe::Duplex(other))
+        }
+        Kind::Tcp => {
+            let listener = TcpListener::bind(address()).await?;
+            let one = tokio_connect(listener.local_addr()?).await?;
+            let (other, _) = listener.accept().await?;
+            other.set_nodelay(true)?;
+            (TokioPipe::Tcp(one), TokioPipe::Tcp(other))
+        }
+        Kind::Link => {
+            let (one, other) = SimLink::pair(Properties::LATENCY);
+            (TokioPipe::Link(one), TokioPipe::Link(other))
+        }
+    };
+    Ok((Counted::new(one), Counted::new(other)))
+}
+
+pub(crate) async fn tokio_connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Both ends of a new loopback connection under smol.
+///
+/// # Errors
+///
+/// What the system says to a socket.
+pub async fn smol_pair() -> io::Result<(SmolLink, SmolLink)> {
+    let listener = smol::net::TcpListener::bind(address()).await?;
+    let one = smol::net::TcpStream::connect(listener.local_addr()?).await?;
+    let (other, _) = listener.accept().await?;
+    one.set_nodelay(true)?;
+    other.set_nodelay(true)?;
+    Ok((Counted::new(one), Counted::new(other)))
+}
+
+macro_rules! each {
+    ($self:expr, $pipe:ident => $call:expr) => {
+        match &mut *$self {
+            TokioPipe::Duplex($pipe) => $call,
+            TokioPipe::Tcp($pipe) => $call,
+            TokioPipe::Link($pipe) => $call,
+        }
+    };
+}
+
+impl AsyncRead for TokioPipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, pipe => Pin::new(pipe).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for TokioPipe {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, pipe => Pin::new(pipe).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, pipe => Pin::new(pipe).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        !matches!(self, Self::Link(_))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, pipe => Pin::new(pipe).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, pipe => Pin::new(pipe).poll_shutdown(cx))
+    }
+}
