@@ -3,6 +3,6 @@ module trunkline.dev/bench
 go 1.23
 
 require (
-	github.com/hashicorp/yamux v0.1.2 // indirect
-	github.com/xtaci/smux v1.5.56 // indirect
+	github.com/hashicorp/yamux v0.1.2
+	github.com/xtaci/smux v1.5.56
 )
