@@ -37,6 +37,10 @@ pub(crate) struct Lanes<C> {
     /// Room taken: payload and what its pieces cost.
     used: usize,
     room: usize,
+    /// Of a write only whole frames of this size are taken, but for its last.
+    frame: usize,
+    /// Room for which one waiting writer is called.
+    share: usize,
     /// Room for which writers were called that have not used it yet.
     called: usize,
     /// When to call others, if those called do nothing.
@@ -54,9 +58,19 @@ impl<C> Lanes<C> {
             unsent: 0,
             used: 0,
             room,
+            frame: 1,
+            share: if SHARE < room { SHARE } else { room },
             called: 0,
             patience: None,
         }
+    }
+
+    /// Lanes that take whole frames of `frame` bytes of each write, but for its last, so that a
+    /// write becomes no more frames for want of room than it would have with all of it.
+    pub(crate) fn with_frames_of(mut self, frame: usize) -> Self {
+        self.frame = frame.min(self.room.saturating_sub(PIECE)).max(1);
+        self.share = self.share.max(self.frame.saturating_add(PIECE)).min(self.room);
+        self
     }
 
     // Control frames of the connection.
@@ -106,10 +120,11 @@ impl<C> Lanes<C> {
         // Who was called may use the room for which it was; others stand behind those that wait.
         let called = core::mem::take(&mut stream.called);
         if called {
-            self.called = self.called.saturating_sub(SHARE);
+            self.called = self.called.saturating_sub(self.share);
         }
         let room = self.room.saturating_sub(self.used).saturating_sub(PIECE);
-        if room == 0 || (!called && !streams.is_empty(List::Writers)) {
+        let enough = room >= most.min(self.frame);
+        if !enough || (!called && !streams.is_empty(List::Writers)) {
             streams.block_write(slot);
             if called {
                 streams.push_front(List::Writers, slot, Kind::Write);
@@ -119,7 +134,7 @@ impl<C> Lanes<C> {
             self.call_writers(now, streams);
             return 0;
         }
-        let taken = most.min(room);
+        let taken = if most > room { room - room % self.frame } else { most };
         if let Some(stream) = streams.get_mut(slot) {
             let queue =
                 stream.outgoing.get_or_insert_with(|| self.spares.pop().unwrap_or_default());
@@ -193,7 +208,7 @@ impl<C> Lanes<C> {
     ) {
         let Some(stream) = streams.get_mut(slot) else { return };
         if core::mem::take(&mut stream.called) {
-            self.called = self.called.saturating_sub(SHARE);
+            self.called = self.called.saturating_sub(self.share);
         } else if stream.write_blocked {
             // It may stand in line for room; a pending event stays.
             streams.unlink(slot, Kind::Write);
@@ -239,9 +254,9 @@ impl<C> Lanes<C> {
     /// Tells waiting writers, in order, as far as there is room that nobody was called into.
     fn call_writers<S: Default>(&mut self, now: Instant, streams: &mut Streams<S>) {
         let room = self.room.saturating_sub(self.used);
-        while room >= self.called.saturating_add(SHARE.min(self.room)) {
+        while room >= self.called.saturating_add(self.share) {
             let Some(slot) = streams.pop(List::Writers) else { break };
-            self.called += SHARE;
+            self.called += self.share;
             if let Some(stream) = streams.get_mut(slot) {
                 stream.called = true;
                 stream.write_blocked = true;
