@@ -11,6 +11,7 @@ use crate::files::File;
 #[cfg(unix)]
 use crate::io::FdReady;
 use crate::io::{TimerSleep, TransportIo, clock};
+use crate::mux::Stream;
 use crate::streams::{Duplex, Reader, Writer};
 
 /// Smol, as far as the handles need a runtime.
@@ -25,6 +26,7 @@ impl Runtime for Smol {
     type Writer = Writer;
     type Duplex = Duplex;
     type File = File;
+    type Stream = Stream;
 
     fn clock() -> Clock {
         clock()

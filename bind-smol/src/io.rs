@@ -22,25 +22,30 @@ const READ: usize = 64 << 10;
 #[derive(Debug)]
 pub struct TransportIo<T> {
     transport: T,
-    /// These traits read into initialized memory only: this is filled with zeros once, and costs a
-    /// copy of what was read instead of zeros for all that might have been.
-    scratch: Box<[u8]>,
+    /// These traits read into initialized memory only: this is filled with zeros once, when it is
+    /// needed, and costs a copy of what was read instead of zeros for all that might have been.
+    scratch: Vec<u8>,
 }
 
 impl<T> TransportIo<T> {
     /// Wraps a transport.
     #[must_use]
-    pub fn new(transport: T) -> Self {
-        Self { transport, scratch: vec![0; READ].into() }
+    pub const fn new(transport: T) -> Self {
+        Self { transport, scratch: Vec::new() }
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for TransportIo<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        self.scratch.resize(READ, 0);
         let room = (buf.capacity() - buf.len()).min(READ);
         let count = ready!(Pin::new(&mut self.transport).poll_read(cx, &mut self.scratch[..room]))?;
         buf.extend_from_slice(&self.scratch[..count]);
         Poll::Ready(Ok(count))
+    }
+
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_read(cx, buf)
     }
 
     fn poll_write(

@@ -23,6 +23,7 @@
 mod exec;
 mod files;
 mod io;
+mod mux;
 mod streams;
 
 #[cfg(all(unix, feature = "host"))]
@@ -31,12 +32,17 @@ mod agent;
 pub use exec::{Exec, exec_over, paths_over};
 pub use files::{File, Files, copy_from, copy_to, files_over};
 pub use io::{TimerSleep, TransportIo};
+pub use mux::{Connection, Incoming, ReadHalf, Stream, WriteHalf, connection_over};
 pub use streams::{Duplex, Reader, Writer};
 pub use trunkline_core::agentproto::{
     AgentConfig, Config, DirEntry, ExecRequest, FileOp, FileRequest, FileResponse, PathEntry,
     PathQuery, Redaction, Stat, Statfs, Stats,
 };
+pub use trunkline_core::mux::{
+    Abilities, LocalEnd, MuxStats, OpenRefusal, Side, StreamEnd, StreamStats,
+};
 pub use trunkline_core::{CloseReason, ExitStatus, Limits};
+pub use trunkline_drive::mux::MuxError;
 pub use trunkline_drive::{
     ExecOptions, FileError, FileFault, FlagNumbers, OpenOptions, Output, ReadDir, Recording,
     RecordingOptions, SessionError,

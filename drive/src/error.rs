@@ -28,16 +28,21 @@ pub enum SessionError {
 impl SessionError {
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Lost(reason) | Self::NoAgent { reason, .. } => match reason {
-                CloseReason::Eof { .. } => io::ErrorKind::UnexpectedEof,
-                CloseReason::Timeout(_) => io::ErrorKind::TimedOut,
-                CloseReason::Violation(_) => io::ErrorKind::InvalidData,
-                CloseReason::Transport { .. } => io::ErrorKind::ConnectionReset,
-                _ => io::ErrorKind::ConnectionAborted,
-            },
+            Self::Lost(reason) | Self::NoAgent { reason, .. } => kind_of(reason),
             Self::Refused(_) => io::ErrorKind::Other,
             Self::Misuse(_) => io::ErrorKind::InvalidInput,
         }
+    }
+}
+
+/// The kind of `io::Error` that tells of a connection's end.
+pub(crate) const fn kind_of(reason: &CloseReason) -> io::ErrorKind {
+    match reason {
+        CloseReason::Eof { .. } => io::ErrorKind::UnexpectedEof,
+        CloseReason::Timeout(_) => io::ErrorKind::TimedOut,
+        CloseReason::Violation(_) => io::ErrorKind::InvalidData,
+        CloseReason::Transport { .. } => io::ErrorKind::ConnectionReset,
+        _ => io::ErrorKind::ConnectionAborted,
     }
 }
 

@@ -157,6 +157,21 @@ impl<R: Readiness> Io for FdIo<R> {
         }
     }
 
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Kind::Pollable(fd) => fd.poll_read_with(cx, |fd| Ok(rustix::io::read(fd, &mut *buf)?)),
+            Kind::Socket { fd, .. } => fd.poll_read_with(cx, |fd| {
+                let (count, _) = rustix::net::recv(fd, &mut *buf, RecvFlags::DONTWAIT)?;
+                Ok(count)
+            }),
+            #[cfg(feature = "host")]
+            Kind::Thread(thread) => crate::io::copied(buf, |copied| thread.poll_read(cx, copied)),
+            #[cfg(feature = "host")]
+            Kind::Instant(fd) => Poll::Ready(Ok(rustix::io::read(fd, buf)?)),
+            Kind::Closed => Poll::Ready(Ok(0)),
+        }
+    }
+
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

@@ -12,6 +12,14 @@ pub trait Io: Send + Unpin {
     /// The buffer always has spare capacity. It must not grow.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>>;
 
+    /// Reads what has arrived into `buf`, which is not empty; 0 bytes mean the end.
+    ///
+    /// The same as [`poll_read`](Self::poll_read) for a caller whose memory is initialized. What is
+    /// provided goes through a buffer of its own: a transport that can do without should.
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        copied(buf, |copied| self.poll_read(cx, copied))
+    }
+
     /// Writes a prefix of the slices' bytes, in one system call where the transport can.
     fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>])
     -> Poll<io::Result<usize>>;
@@ -27,6 +35,20 @@ pub trait Io: Send + Unpin {
     fn peer_gone(&self) -> bool {
         false
     }
+}
+
+/// Reads through a buffer that need not be initialized.
+pub(crate) fn copied(
+    buf: &mut [u8],
+    read: impl FnOnce(&mut Vec<u8>) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    let mut copied = Vec::with_capacity(buf.len());
+    std::task::ready!(read(&mut copied))?;
+    let count = copied.len().min(buf.len());
+    for (to, from) in buf.iter_mut().zip(&copied) {
+        *to = *from;
+    }
+    Poll::Ready(Ok(count))
 }
 
 /// Two one-way transports as one: a process's stdin and stdout, most often.
@@ -48,6 +70,10 @@ impl<R: Io, W: Io> Duplex<R, W> {
 impl<R: Io, W: Io> Io for Duplex<R, W> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         self.reader.poll_read(cx, buf)
+    }
+
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.reader.poll_read_slice(cx, buf)
     }
 
     fn poll_write(

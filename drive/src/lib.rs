@@ -22,6 +22,7 @@ mod files;
 mod io;
 mod link;
 mod listener;
+pub mod mux;
 mod outgoing;
 mod over;
 mod pump;

@@ -21,6 +21,12 @@ const MOST_BYTES: usize = 256 << 10;
 /// Most slices of one write; systems take at least 1,024.
 const MOST_SLICES: usize = 3 * MOST_SEGMENTS;
 
+/// Frames for which fewer slices are made.
+const FEW: usize = 5;
+
+/// Most slices of a caller that go into one write.
+pub(crate) const MOST_PARTS: usize = 16;
+
 /// Frames handed out by a machine and not yet taken by the transport.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -74,22 +80,16 @@ impl Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         self.settle();
-        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-        let mut count = 0;
-        let mut skip = self.sent;
-        'fill: for segment in &self.segments {
-            for part in segment.slices() {
-                let skipped = skip.min(part.len());
-                skip -= skipped;
-                if let Some(rest) = part.get(skipped..).filter(|rest| !rest.is_empty()) {
-                    let Some(slot) = slices.get_mut(count) else { break 'fill };
-                    *slot = IoSlice::new(rest);
-                    count += 1;
-                }
-            }
-        }
-        let filled = slices.get(..count).unwrap_or_default();
-        let written = std::task::ready!(io.poll_write(cx, filled))?;
+        let written = if self.segments.len() <= FEW {
+            let mut slices = [IoSlice::new(&[]); 3 * FEW];
+            let count = self.gather(&mut slices);
+            io.poll_write(cx, slices.get(..count).unwrap_or_default())
+        } else {
+            let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+            let count = self.gather(&mut slices);
+            io.poll_write(cx, slices.get(..count).unwrap_or_default())
+        };
+        let written = std::task::ready!(written)?;
         if written == 0 {
             // Trying again would spin.
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -98,7 +98,105 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
+    /// Puts what waits into slices, as far as they suffice, and says how many it took.
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        let mut skip = self.sent;
+        for segment in &self.segments {
+            for part in segment.slices() {
+                let skipped = skip.min(part.len());
+                skip -= skipped;
+                if let Some(rest) = part.get(skipped..).filter(|rest| !rest.is_empty()) {
+                    let Some(slot) = slices.get_mut(count) else { return count };
+                    *slot = IoSlice::new(rest);
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    /// Whether so few frames wait that [`poll_through`](Self::poll_through) can be called.
+    pub(crate) fn may_write_through(&self) -> bool {
+        self.segments.len() < FEW
+    }
+
+    /// Puts a frame of a caller behind what waits, with a copy of its payload: the first `len` bytes
+    /// of `bufs`.
+    pub(crate) fn stage(&mut self, head: &Segment, bufs: &[IoSlice<'_>], len: usize) {
+        self.bytes += head.len() + len;
+        for part in head.slices() {
+            self.small.extend_from_slice(part);
+        }
+        self.copy(bufs, 0, len);
+    }
+
+    /// Writes what waits, and behind it a frame whose payload stands in a caller's slices, in one
+    /// call; what the transport did not take of that frame is kept as a copy.
+    ///
+    /// The frame is taken whatever happens.
+    pub(crate) fn poll_through(
+        &mut self,
+        io: &mut impl Io,
+        cx: &mut Context<'_>,
+        head: &Segment,
+        bufs: &[IoSlice<'_>],
+        len: usize,
+    ) -> Poll<io::Result<()>> {
+        self.settle();
+        let mut slices = [IoSlice::new(&[]); 3 * FEW + 3 + MOST_PARTS];
+        let mut count = self.gather(&mut slices);
+        let mut left = len;
+        let parts = bufs.iter().map(|buf| {
+            let part = buf.get(..left.min(buf.len())).unwrap_or_default();
+            left -= part.len();
+            part
+        });
+        for part in head.slices().into_iter().chain(parts).filter(|part| !part.is_empty()) {
+            if let Some(slot) = slices.get_mut(count) {
+                *slot = IoSlice::new(part);
+                count += 1;
+            }
+        }
+        let (before, head_len) = (self.bytes, head.len());
+        let result = io.poll_write(cx, slices.get(..count).unwrap_or_default());
+        let written = match &result {
+            Poll::Ready(Ok(written)) => *written,
+            _ => 0,
+        };
+        self.advance(written.min(before));
+        let mut written = written.saturating_sub(before);
+        if written < head_len + len {
+            self.bytes += head_len + len - written;
+            for part in head.slices() {
+                let skipped = written.min(part.len());
+                written -= skipped;
+                self.small.extend_from_slice(part.get(skipped..).unwrap_or_default());
+            }
+            self.copy(bufs, written, len);
+            self.settle();
+        }
+        match result {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            result => result.map_ok(|_| ()),
+        }
+    }
+
+    /// Copies the bytes of `bufs` from one position to another.
+    fn copy(&mut self, bufs: &[IoSlice<'_>], mut skip: usize, len: usize) {
+        let mut left = len.saturating_sub(skip);
+        for buf in bufs {
+            let skipped = skip.min(buf.len());
+            skip -= skipped;
+            let part = buf.get(skipped..).unwrap_or_default();
+            let part = part.get(..left.min(part.len())).unwrap_or_default();
+            left -= part.len();
+            self.small.extend_from_slice(part);
+        }
+    }
+
     fn advance(&mut self, written: usize) {
+        let written = written.min(self.bytes);
         self.bytes -= written;
         self.sent += written;
         while let Some(first) = self.segments.front().filter(|first| first.len() <= self.sent) {

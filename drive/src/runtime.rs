@@ -22,6 +22,9 @@ pub trait Runtime: Sized + 'static {
     /// An open file, with the runtime's own reading, writing and seeking traits.
     type File: From<File>;
 
+    /// A stream of a multiplexed connection, with both.
+    type Stream: From<crate::mux::Stream>;
+
     /// The clock its timers run on, started now.
     fn clock() -> Clock;
 

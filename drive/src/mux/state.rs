@@ -1,0 +1,216 @@
+//! What stands under a connection's lock: the machine, the transport's desk, and who waits.
+
+use std::io::{self, IoSlice};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use trunkline_core::mux::{Mux, MuxEvent, StreamKey};
+use trunkline_core::{CloseReason, Direction, Instant};
+
+use super::handoff::Desk;
+use super::line::Line;
+use super::link::Link;
+use super::slots::{For, Slots};
+use super::wakes::Wakes;
+use crate::Io;
+
+/// Bytes of a caller that are copied at a time, where they must be.
+const COPY: usize = 64 << 10;
+
+/// A copy below this size shares memory with others.
+const SMALL: usize = 4 << 10;
+
+/// Memory that small copies share.
+const SHARED: usize = 64 << 10;
+
+/// A ping on its way.
+#[derive(Debug)]
+pub(super) struct Ping {
+    pub(super) number: u32,
+    pub(super) waker: Waker,
+    pub(super) round_trip: Option<Duration>,
+}
+
+/// Who waits for what belongs to the whole connection.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) accept: Line,
+    pub(super) open: Line,
+    pub(super) ping: Line,
+    pub(super) closed: Line,
+}
+
+/// Everything that a connection's handles and its driver share.
+pub(super) struct State<M, I> {
+    pub(super) machine: M,
+    pub(super) desk: Desk<Box<Link<I>>>,
+    pub(super) slots: Slots,
+    pub(super) lines: Lines,
+    pub(super) pings: Vec<Ping>,
+    /// Streams that somebody holds.
+    pub(super) streams: usize,
+    /// Whether a handle of the connection itself lives: without one nobody accepts.
+    pub(super) listening: bool,
+    /// The driver was rung and has not come yet.
+    pub(super) rung: bool,
+    /// The deadline that the driver's timer is set to.
+    pub(super) armed: Option<Instant>,
+    /// The driver rests although the transport may have more, because nobody reads.
+    pub(super) held_back: bool,
+    /// The driver has seen that the machine is over.
+    pub(super) closing: bool,
+    /// The user wants no farewell.
+    pub(super) aborted: bool,
+    /// The driver is done with the transport, or gone.
+    pub(super) over: bool,
+    small: BytesMut,
+}
+
+impl<M: Mux, I: Io> State<M, I> {
+    pub(super) fn new(machine: M, link: Box<Link<I>>) -> Self {
+        Self {
+            machine,
+            desk: Desk::new(link),
+            slots: Slots::default(),
+            lines: Lines::default(),
+            pings: Vec::new(),
+            streams: 0,
+            listening: true,
+            rung: false,
+            armed: None,
+            held_back: false,
+            closing: false,
+            aborted: false,
+            over: false,
+            small: BytesMut::new(),
+        }
+    }
+
+    /// Why the connection is over, once it is.
+    pub(super) fn closed(&self) -> Option<CloseReason> {
+        self.machine.closed().cloned()
+    }
+
+    /// Takes in what the machine tells, and notes whom to wake.
+    pub(super) fn hand_out(&mut self, now: Instant, wakes: &mut Wakes) {
+        while let Some(event) = self.machine.poll_event() {
+            match event {
+                MuxEvent::Readable(stream) => wakes.push(self.slots.take(stream, For::Reading)),
+                MuxEvent::Writable(stream) => wakes.push(self.slots.take(stream, For::Writing)),
+                MuxEvent::Acceptable if self.listening => self.lines.accept.tell(wakes),
+                MuxEvent::Acceptable => self.refuse(now),
+                MuxEvent::Openable => self.lines.open.tell(wakes),
+                MuxEvent::GoneAway => {
+                    tracing::debug!("the other side takes no more streams");
+                    self.lines.open.tell_all(wakes);
+                }
+                MuxEvent::Pong { number, round_trip } => self.answered(number, round_trip, wakes),
+                MuxEvent::Closed(reason) => {
+                    tracing::debug!(%reason, "connection over");
+                    self.wake_all(wakes);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn answered(&mut self, number: u32, round_trip: Duration, wakes: &mut Wakes) {
+        if let Some(ping) = self.pings.iter_mut().find(|ping| ping.number == number) {
+            ping.round_trip = Some(round_trip);
+            wakes.push(Some(ping.waker.clone()));
+        }
+        self.lines.ping.tell(wakes);
+    }
+
+    pub(super) fn wake_all(&mut self, wakes: &mut Wakes) {
+        for waker in self.slots.drain() {
+            wakes.push(Some(waker));
+        }
+        for ping in &self.pings {
+            wakes.push(Some(ping.waker.clone()));
+        }
+        let Lines { accept, open, ping, closed } = &mut self.lines;
+        for line in [accept, open, ping, closed] {
+            line.tell_all(wakes);
+        }
+    }
+
+    /// Sends away streams that nobody will ever accept.
+    pub(super) fn refuse(&mut self, now: Instant) {
+        while let Some(stream) = self.machine.accept(now) {
+            self.machine.reset(now, stream);
+            self.machine.forget(now, stream);
+        }
+        // Nobody opens either: with the last stream the connection ends.
+        self.end_if_unused(now);
+    }
+
+    /// Closes a connection that nobody holds any more.
+    pub(super) fn end_if_unused(&mut self, now: Instant) {
+        if !self.listening && self.streams == 0 && self.machine.closed().is_none() {
+            self.machine.close(now);
+        }
+    }
+
+    /// Tells the machine that the transport failed for writing, if it did.
+    pub(super) fn tell_failure(&mut self, now: Instant, failure: Option<io::Error>) {
+        if let Some(error) = failure {
+            self.machine.handle_failure(now, Direction::Write, error.raw_os_error());
+        }
+    }
+
+    /// Whether there is something that only the driver does; whoever gets a yes must ring.
+    pub(super) fn must_ring(&mut self) -> bool {
+        if self.rung || self.over {
+            return false;
+        }
+        // Whoever holds the transport looks at all this before it puts it back.
+        let Some(link) = self.desk.tool() else { return false };
+        self.rung = link.may_write()
+            || self.machine.wants_output() && !link.is_clogged()
+            || self.held_back && self.machine.wants_input()
+            || !self.closing && self.machine.closed().is_some()
+            || self.earlier_deadline();
+        self.rung
+    }
+
+    /// Whether the machine has a deadline before the one that the driver's timer is set to.
+    pub(super) fn earlier_deadline(&self) -> bool {
+        let due = self.machine.poll_timeout();
+        due.is_some_and(|due| self.armed.is_none_or(|armed| due < armed))
+    }
+
+    /// A copy of the front of a caller's slices, without an allocation where it is small.
+    pub(super) fn copy(&mut self, bufs: &[IoSlice<'_>], total: usize) -> Bytes {
+        let mut left = total.min(COPY);
+        let mut copied = if left < SMALL {
+            if self.small.capacity() < left {
+                self.small.reserve(SHARED);
+            }
+            std::mem::take(&mut self.small)
+        } else {
+            BytesMut::with_capacity(left)
+        };
+        let is_small = left < SMALL;
+        for buf in bufs {
+            let part = buf.get(..left.min(buf.len())).unwrap_or_default();
+            copied.extend_from_slice(part);
+            left -= part.len();
+        }
+        let bytes = copied.split().freeze();
+        if is_small {
+            self.small = copied;
+        }
+        bytes
+    }
+
+    /// Forgets a stream whose last handle is gone.
+    pub(super) fn forget(&mut self, now: Instant, stream: StreamKey) -> [Option<Waker>; 2] {
+        let wakers = self.slots.clear(stream);
+        self.machine.forget(now, stream);
+        self.streams = self.streams.saturating_sub(1);
+        self.end_if_unused(now);
+        wakers
+    }
+}
