@@ -24,6 +24,7 @@ mod exec;
 mod files;
 mod io;
 mod mux;
+mod pool;
 mod streams;
 
 #[cfg(all(unix, feature = "host"))]
@@ -33,6 +34,7 @@ pub use exec::{Exec, exec_over, paths_over};
 pub use files::{File, Files, copy_from, copy_to, files_over};
 pub use io::{TimerSleep, TransportIo};
 pub use mux::{Connection, Incoming, ReadHalf, Stream, WriteHalf, connection_over};
+pub use pool::Pool;
 pub use streams::{Duplex, Reader, Writer};
 pub use trunkline_core::agentproto::{
     AgentConfig, Config, DirEntry, ExecRequest, FileOp, FileRequest, FileResponse, PathEntry,
@@ -41,8 +43,10 @@ pub use trunkline_core::agentproto::{
 pub use trunkline_core::mux::{
     Abilities, LocalEnd, MuxStats, OpenRefusal, Side, StreamEnd, StreamStats,
 };
+pub use trunkline_core::pool::{PoolConfig, PoolPolicy, PoolStats};
 pub use trunkline_core::{CloseReason, ExitStatus, Limits};
 pub use trunkline_drive::mux::MuxError;
+pub use trunkline_drive::pool::{PoolError, Pooled};
 pub use trunkline_drive::{
     ExecOptions, FileError, FileFault, FlagNumbers, OpenOptions, Output, ReadDir, Recording,
     RecordingOptions, SessionError,

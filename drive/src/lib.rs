@@ -25,6 +25,7 @@ mod listener;
 pub mod mux;
 mod outgoing;
 mod over;
+pub mod pool;
 mod pump;
 mod recording;
 mod records;

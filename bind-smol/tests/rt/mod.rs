@@ -14,9 +14,10 @@ use crate::cases::wire::Wire;
 pub(crate) use trunkline_smol::{
     Agent, AgentConfig, CloseReason, Commands, Config, Duplex, Exec, ExecOptions, ExecRequest,
     ExitStatus, File, FileError, FileFault, FileOp, FileRequest, Files, OpenOptions, Output,
-    PathQuery, Reader, Recording, RecordingOptions, Redaction, ServeOptions, SessionError,
-    TransferError, TransferEvent, TransferOptions, TransferProgress, TransferSummary, Writer,
-    copy_from, copy_to, exec_over, files_over, paths_over, serve,
+    PathQuery, Pool, PoolConfig, PoolError, PoolPolicy, Pooled, Reader, Recording,
+    RecordingOptions, Redaction, ServeOptions, SessionError, TransferError, TransferEvent,
+    TransferOptions, TransferProgress, TransferSummary, Writer, copy_from, copy_to, exec_over,
+    files_over, paths_over, serve,
 };
 
 /// The example that serves as an agent's process.

@@ -1,0 +1,8 @@
+//! Pools of connections.
+
+use crate::exec::Smol;
+
+/// A pool of connections over any wire, by any way to dial.
+///
+/// See [`trunkline_drive::pool::Pool`] for its methods.
+pub type Pool<C> = trunkline_drive::pool::Pool<Smol, C>;
