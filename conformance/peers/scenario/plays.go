@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 )
@@ -158,63 +157,73 @@ func (r *run) sendOrTake(stream Stream) error {
 }
 
 func (r *run) playGoAway() error {
-	if r.Client {
-		return r.finish(r.sayGoAway())
-	}
-	r.at("the streams before and after the go-away")
-	err := func() error {
-		stream, err := r.one()
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(r.take(stream, 0, 1), r.send(stream, 0, 1)); err != nil {
-			return err
-		}
-		if err := r.take(stream, 0, 1); err != nil {
-			return err
-		}
-		if _, err := r.session.Open(); !errors.Is(err, ErrRefused) {
-			return fmt.Errorf("a stream could be opened after the go-away, or: %v", err)
-		}
-		r.outcome = "refused"
-		if err := r.send(stream, 0, 1); err != nil {
-			return err
-		}
-		r.at("the second stream")
-		return errors.Join(r.serve(1), r.closeOne(stream, nil))
-	}()
-	return r.finish(err)
-}
-
-func (r *run) sayGoAway() error {
-	echoed := func(stream Stream) error {
-		return errors.Join(r.send(stream, 0, 1), r.take(stream, 0, 1))
-	}
 	stream, err := r.one()
 	if err != nil {
 		return err
 	}
 	r.at("the echo before the go-away")
-	if err := echoed(stream); err != nil {
+	if err := r.echoByte(stream); err != nil {
 		return err
 	}
-	r.at("the echo after the go-away")
-	if err := r.session.GoAway(); err != nil {
+	r.at("the go-away")
+	if r.Client {
+		if err := r.session.GoAway(); err != nil {
+			return err
+		}
+		err = r.saidGoAway(stream)
+	} else {
+		err = r.heardGoAway(stream)
+	}
+	if errors.Is(err, errOpened) {
 		return err
 	}
-	if err := echoed(stream); err != nil {
+	r.outcome = "refused"
+	if err != nil {
+		r.outcome, r.detail = "ended", err.Error()
+	}
+	return nil
+}
+
+var errOpened = errors.New("a stream was opened behind the go-away")
+
+func (r *run) heardGoAway(stream Stream) error {
+	if err := r.take(stream, 0, 1); err != nil {
+		return err
+	}
+	if _, err := r.session.Open(); err == nil {
+		return errOpened
+	} else if !errors.Is(err, ErrRefused) {
+		return err
+	}
+	if err := r.send(stream, 0, 1); err != nil {
 		return err
 	}
 	r.at("the second stream")
+	return r.finish(errors.Join(r.serve(1), r.closeOne(stream, nil)))
+}
+
+func (r *run) saidGoAway(stream Stream) error {
+	r.at("the echo behind the go-away")
+	if err := r.echoByte(stream); err != nil {
+		return err
+	}
 	second, err := r.one()
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(echoed(second), second.Close()); err != nil {
+	r.at("the second stream")
+	if err := errors.Join(r.echoByte(second), second.Close()); err != nil {
 		return err
 	}
-	r.outcome = "refused"
-	return stream.Close()
+	return r.finish(r.closeOne(stream, nil))
+}
+
+// echoByte has a byte echoed as a client, and echoes one as a server.
+func (r *run) echoByte(stream Stream) error {
+	if r.Client {
+		return errors.Join(r.send(stream, 0, 1), r.take(stream, 0, 1))
+	}
+	return errors.Join(r.take(stream, 0, 1), r.send(stream, 0, 1))
 }
 
 // playLoss is bulk until this process or the other one dies. Once the reader knows, the session is closed:

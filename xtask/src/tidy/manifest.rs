@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use super::{Breach, Tree};
 
 /// The crates (by folder) that a crate's manifest may name; folders not listed may name any.
-const MAY_NAME: [(&str, &[&str]); 8] = [
+const MAY_NAME: [(&str, &[&str]); 9] = [
     ("core", &[]),
     ("drive", &["core", "host"]),
     ("host", &["core"]),
     ("bind-tokio", &["core", "drive", "host"]),
     ("bind-smol", &["core", "drive", "host"]),
     ("conformance", &["core", "drive", "host", "bind-tokio", "bind-smol"]),
+    ("conformance/peers/rust", &["core", "drive", "host", "bind-tokio", "bind-smol"]),
     ("bench", &["core", "drive", "host", "bind-tokio", "bind-smol"]),
     ("xtask", &[]),
 ];
