@@ -52,9 +52,9 @@ pub(crate) enum Pressure {
 
 impl Pressure {
     /// How short `budget` is.
-    pub(crate) fn of(budget: &Budget, limits: &Limits) -> Self {
-        let limit = limits.connection_memory;
-        match budget.left() {
+    pub(crate) fn of(budget: &Budget) -> Self {
+        let (left, limit) = (budget.left(), budget.left().saturating_add(budget.used()));
+        match left {
             0 => Self::Reset,
             left if left < limit / 8 => Self::NoStreams,
             left if left < limit / 2 => Self::NoGrowth,

@@ -5,11 +5,24 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::lists::{Kind, List, MAGNITUDES};
-use super::parts::{ReceiveQueue, Slot, Streams};
+use super::parts::{Pressure, ReceiveQueue, Slot, Streams};
 use crate::{Budget, Instant};
 
 /// Empty queues kept for the next stream that needs one, so that messages allocate nothing.
 const SPARES: usize = 64;
+
+/// What a reader took, and what a window wants to know about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+    /// They came then, or later.
+    pub(crate) since: Instant,
+    /// Bytes that the stream still has unread.
+    pub(crate) unread: usize,
+    /// How short memory is.
+    pub(crate) pressure: Pressure,
+}
 
 /// Received data that nobody has read, over all streams.
 #[derive(Debug)]
@@ -37,6 +50,11 @@ impl Inbox {
     /// Unread bytes over all streams.
     pub(crate) const fn unread(&self) -> usize {
         self.unread
+    }
+
+    /// How short memory is.
+    pub(crate) fn pressure(&self) -> Pressure {
+        Pressure::of(&self.budget)
     }
 
     /// A new turn begins: what the last one brought and nobody has read yet must not pin the chunks
@@ -69,19 +87,20 @@ impl Inbox {
     }
 
     /// Takes up to `max` bytes (one at least) of what a stream has unread, never more than one
-    /// piece. With them comes the time since when the oldest has waited.
+    /// piece.
     pub(crate) fn pop<S: Default>(
         &mut self,
         streams: &mut Streams<S>,
         slot: Slot,
         max: usize,
-    ) -> Option<(Bytes, Instant)> {
+    ) -> Option<Taken> {
         let queue = streams.get_mut(slot)?.incoming.as_mut()?;
         let since = queue.since();
         let bytes = queue.pop(&mut self.budget, max)?;
         self.unread = self.unread.saturating_sub(bytes.len());
+        let unread = queue.len();
         self.relist(streams, slot);
-        Some((bytes, since))
+        Some(Taken { bytes, since, unread, pressure: self.pressure() })
     }
 
     /// Drops what a stream has unread; says how many bytes that were.

@@ -41,6 +41,9 @@ mod receivequeue;
 mod roundtrip;
 mod sendqueue;
 mod streams;
+#[cfg(test)]
+mod tests;
+mod tuner;
 mod window;
 
 use core::time::Duration;

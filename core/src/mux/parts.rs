@@ -24,9 +24,9 @@
 //! SYN in   streams.find(id) is None?  streams.waiting() < backlog and Pressure < NoStreams?
 //!          streams.insert(id, false, S); streams.await_accept(slot); events.tell_acceptable()
 //! accept   streams.accept() -> slot; none: events.block_accept()
-//! data in  window.receive(len)?  as it arrives, in slices:
+//! data in  window.receive(.., len)?  as it arrives, in slices:
 //!          input.payload(left) -> (bytes, chunk); inbox.push(..); streams.tell_readable(slot)
-//! read     inbox.pop(..) -> (bytes, since); window.read(..) -> grant? a flag in S and List::Control;
+//! read     inbox.pop(..) -> taken; window.read(.., &taken) -> grant? kept in S, and List::Control;
 //!          nothing there: the end, or streams.block_read(slot)
 //! write    lanes.write(now, streams, slot, data, credit) -> taken; credit -= taken; 0: Blocked
 //! credit   credit += n; streams.tell_writable(slot) if the stream waited for credit
@@ -48,7 +48,7 @@
 
 pub(crate) use super::events::Events;
 pub(crate) use super::guards::{Guards, Pressure};
-pub(crate) use super::inbox::Inbox;
+pub(crate) use super::inbox::{Inbox, Taken};
 pub(crate) use super::input::Input;
 pub(crate) use super::lanes::Lanes;
 pub(crate) use super::life::{Every, Life, Phase, earliest};
@@ -57,4 +57,5 @@ pub(crate) use super::receivequeue::ReceiveQueue;
 pub(crate) use super::roundtrip::RoundTrip;
 pub(crate) use super::sendqueue::SendQueue;
 pub(crate) use super::streams::{Slot, Stream, Streams};
-pub(crate) use super::window::{Tuner, Window, WindowRule};
+pub(crate) use super::tuner::{Tuner, WindowRule};
+pub(crate) use super::window::Window;

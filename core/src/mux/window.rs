@@ -1,81 +1,61 @@
 //! Receive windows: when to grant, how much, and when a window grows or runs down.
 
-use core::time::Duration;
-
-use super::parts::RoundTrip;
+use super::parts::{Pressure, Slot, Taken, Tuner};
 use crate::Instant;
-
-/// The bandwidth beyond which a window need not grow, in bytes a second: a near and fast link fills
-/// up with what stays in the processor's cache.
-const FASTEST: u128 = 1_250_000_000;
-
-/// After so long without data a grown window runs down.
-const IDLE: Duration = Duration::from_secs(10);
-
-/// How a wire's windows begin, end and grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WindowRule {
-    /// The window at the start, in bytes.
-    pub(crate) initial: u32,
-    /// The largest window, in bytes; never less than `initial`.
-    pub(crate) largest: u32,
-    /// Whether windows grow at all.
-    pub(crate) grows: bool,
-}
-
-/// What the windows of a connection have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct Tuner {
-    /// How they begin, end and grant.
-    pub(crate) rule: WindowRule,
-    /// What is known of the link. The wire puts in what it measures.
-    pub(crate) round_trip: RoundTrip,
-    /// Bytes by which windows are larger than they began, over all streams.
-    grown: u64,
-    /// The most of that.
-    most: u64,
-}
-
-impl Tuner {
-    /// Windows by `rule`, which may grow by `most` bytes over all streams.
-    pub(crate) fn new(rule: WindowRule, most: u64) -> Self {
-        Self { rule, round_trip: RoundTrip::default(), grown: 0, most }
-    }
-
-    /// Bytes by which windows are larger than they began, over all streams.
-    pub(crate) const fn grown(&self) -> u64 {
-        self.grown
-    }
-}
 
 /// The receive window of one stream, as arithmetic.
 ///
-/// `granted + unread <= size` always holds: what the peer may still send and what nobody has read
-/// fit into the window together. A grant is due when half of the window is free (an eighth, once the
-/// window has grown: the half is what originals do, the eighth is what fills a long link).
+/// What the peer may still send and what nobody has read fit into the window together. A grant is
+/// due when half of the window is free (an eighth, once the window has grown: the half is what the
+/// originals do, the eighth is what keeps a long link full with little more than its bandwidth times
+/// its delay).
+///
+/// # Growth
+///
+/// An *epoch* lasts one window of bytes read. A window doubles at the end of an epoch that took no
+/// longer than 1.25 round trips, when no reader let data wait for a quarter of one, and when the
+/// link is long enough to need it: so it stops at 1.25 times bandwidth times delay, stays where a
+/// slow reader is the limit, and stays on a near link, where more in flight only leaves the
+/// processor's cache. Four or eight times at once when the peer was seen to stand still for that
+/// much of a round trip. A window that was not used up in ten seconds runs down to where it began: nothing more is
+/// granted until what was granted fits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Window {
     size: u32,
-    /// What the peer may still send.
+    /// What the peer may still send, as far as it can know.
     granted: u32,
-    /// Bytes read in this epoch, which lasts one window.
-    read: u32,
-    /// Somebody let data wait in this epoch: the link is not the limit.
-    slow: bool,
+    /// What was read and not granted again; less than nothing after the window was made smaller.
+    owed: i32,
+    /// Bytes read in this epoch, and [`SLOW`].
+    epoch: u32,
     /// When the epoch began.
     began: Instant,
 }
 
+/// In `epoch`: somebody let data wait, so the link is not the limit.
+const SLOW: u32 = 1 << 31;
+
 impl Window {
-    /// A window as it begins.
-    pub(crate) const fn new(rule: &WindowRule) -> Self {
-        Self {
-            size: rule.initial,
-            granted: rule.initial,
-            read: 0,
-            slow: false,
-            began: Instant::ORIGIN,
-        }
+    /// The largest window there can be, in bytes.
+    pub(crate) const LARGEST: u32 = 1 << 30;
+
+    /// A window as it begins: all of it granted.
+    pub(crate) const fn new(size: u32) -> Self {
+        let size = if size > Self::LARGEST { Self::LARGEST } else { size };
+        Self { size, granted: size, owed: 0, epoch: 0, began: Instant::ORIGIN }
+    }
+
+    /// The same, on a wire whose peer first believes that it may send `believed` bytes.
+    #[must_use]
+    pub(crate) const fn believed(self, believed: u32) -> Self {
+        Self { granted: believed, ..self }
+    }
+
+    /// The same, owing `owed` bytes from the start: the first read grants them too.
+    #[must_use]
+    pub(crate) const fn owing(self, owed: u32) -> Self {
+        let owed = if owed > Self::LARGEST { Self::LARGEST } else { owed };
+        Self { owed: owed as i32, ..self }
     }
 
     /// The window's size now.
@@ -83,94 +63,126 @@ impl Window {
         self.size
     }
 
-    /// What the peer may still send.
+    /// What the peer may still send, as far as it can know.
     pub(crate) const fn granted(&self) -> u32 {
         self.granted
     }
 
     /// The peer sends `len` bytes: false, and nothing changes, when that is more than was granted.
+    /// Call it with a frame's head, before its payload.
     #[must_use]
-    pub(crate) fn receive(&mut self, len: u32) -> bool {
-        match self.granted.checked_sub(len) {
-            Some(left) => {
-                self.granted = left;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// The user took `len` bytes, the oldest of which came at `since`; `unread` are left. Answers
-    /// what to grant now, if anything: it counts as granted.
-    #[must_use]
-    pub(crate) fn read(
+    pub(crate) fn receive(
         &mut self,
         now: Instant,
         tuner: &mut Tuner,
-        len: usize,
-        since: Instant,
-        unread: usize,
-    ) -> Option<u32> {
-        self.tune(now, tuner, len, since);
-        let free = self.free(unread);
+        slot: Slot,
+        len: u32,
+    ) -> bool {
+        if len > self.granted {
+            return false;
+        }
+        self.receive_any(now, tuner, slot, len);
+        true
+    }
+
+    /// The peer sends `len` bytes, which may be more than was granted: for wires on which it cannot
+    /// know, and which bound what is unread in another way.
+    pub(crate) fn receive_any(&mut self, now: Instant, tuner: &mut Tuner, slot: Slot, len: u32) {
+        self.granted = self.granted.saturating_sub(len);
+        let factor = tuner.note_arrival(now, slot, len);
+        if factor > 1 {
+            self.grow(tuner, factor);
+        }
+    }
+
+    /// The user took bytes. Answers how many are to be granted now, if any: that is up to
+    /// [`grant`](Self::grant) or [`announce`](Self::announce).
+    #[must_use]
+    pub(crate) fn read(&mut self, now: Instant, tuner: &mut Tuner, taken: &Taken) -> Option<u32> {
+        self.tune(now, tuner, taken);
+        let len = i32::try_from(taken.bytes.len()).unwrap_or(i32::MAX);
+        self.owed = self.owed.saturating_add(len);
         let step = if self.size > tuner.rule.initial { self.size / 8 } else { self.size / 2 };
-        (free > 0 && free >= step).then(|| self.grant(free))
+        Some(self.owed()).filter(|owed| *owed >= step.max(1))
     }
 
     /// What could be granted now, however little.
-    pub(crate) fn free(&self, unread: usize) -> u32 {
-        let unread = u32::try_from(unread).unwrap_or(u32::MAX);
-        self.size.saturating_sub(unread).saturating_sub(self.granted)
+    pub(crate) fn owed(&self) -> u32 {
+        u32::try_from(self.owed).unwrap_or(0)
     }
 
-    /// Counts `more` bytes as granted, and gives them back to be announced.
-    pub(crate) fn grant(&mut self, more: u32) -> u32 {
+    /// Grants all that is owed, and answers how much that is: the increment to announce.
+    pub(crate) fn grant(&mut self, now: Instant, tuner: &mut Tuner, slot: Slot) -> u32 {
+        tuner.note_grant(now, slot, self.granted);
+        let more = self.owed();
         self.granted = self.granted.saturating_add(more);
+        self.owed = self.owed.min(0);
         more
+    }
+
+    /// The same for a wire that announces a total: beyond what was read until now the peer may send
+    /// as much as the answer, of which `unread` bytes have come already.
+    pub(crate) fn announce(
+        &mut self,
+        now: Instant,
+        tuner: &mut Tuner,
+        slot: Slot,
+        unread: usize,
+    ) -> u32 {
+        tuner.note_grant(now, slot, self.granted);
+        // What the peer sent before it hears of a smaller window is still on its way.
+        let left = self.size.saturating_sub(u32::try_from(unread).unwrap_or(u32::MAX));
+        self.granted = self.granted.max(left);
+        self.owed = 0;
+        self.size
     }
 
     /// The stream is over: its share of the connection's growth is free again.
     pub(crate) fn end(&mut self, tuner: &mut Tuner) {
         let more = self.size.saturating_sub(tuner.rule.initial);
-        tuner.grown = tuner.grown.saturating_sub(u64::from(more));
+        tuner.shrink(more);
         self.size -= more;
+        self.owed = self.owed.saturating_sub_unsigned(more);
     }
 
-    fn tune(&mut self, now: Instant, tuner: &mut Tuner, len: usize, since: Instant) {
-        let rule = tuner.rule;
-        if !rule.grows {
+    fn grow(&mut self, tuner: &mut Tuner, factor: u32) {
+        let more = tuner.grow(self.size, factor);
+        self.size = self.size.saturating_add(more);
+        self.owed = self.owed.saturating_add_unsigned(more);
+    }
+
+    fn tune(&mut self, now: Instant, tuner: &mut Tuner, taken: &Taken) {
+        if !tuner.rule.grows {
             return;
         }
-        if self.read == 0 {
-            if self.size > rule.initial && now.saturating_since(self.began) > IDLE {
-                self.end(tuner);
-            }
-            self.began = since;
+        let waited = now.saturating_since(taken.since);
+        tuner.note_wait(waited);
+        if now.saturating_since(self.began) > tuner.rule.idle {
+            self.end(tuner);
+            self.epoch = 0;
         }
-        self.read = self.read.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
-        let Some(trip) = tuner.round_trip.shortest() else {
-            if self.read >= self.size {
-                self.read = 0;
-            }
-            return;
-        };
-        // Data that waited for its reader shows that the link is not the limit.
-        self.slow |= now.saturating_since(since) > trip / 4;
-        if self.read < self.size {
+        if self.epoch == 0 {
+            self.began = taken.since;
+        }
+        let len = u32::try_from(taken.bytes.len()).unwrap_or(u32::MAX);
+        let read = (self.epoch & !SLOW).saturating_add(len).min(Self::LARGEST);
+        let mut slow = self.epoch & SLOW;
+        if read >= self.size / 4 {
+            tuner.want_probe(now);
+        }
+        let trip = tuner.round_trip.shortest();
+        if trip.is_some_and(|trip| waited > trip / 4) {
+            slow = SLOW;
+        }
+        self.epoch = read | slow;
+        if read < self.size {
             return;
         }
+        self.epoch = 0;
         let took = now.saturating_since(self.began);
-        let slow = core::mem::take(&mut self.slow);
-        self.read = 0;
-        let enough = trip.as_nanos().saturating_mul(FASTEST) / 1_000_000_000;
-        if slow || took > trip * 5 / 4 || u128::from(self.size) >= enough {
-            return;
+        let needed = slow == 0 && trip.is_some_and(|trip| took <= trip * 5 / 4);
+        if needed && taken.pressure == Pressure::Free {
+            self.grow(tuner, 2);
         }
-        let factor = if took * 5 < trip { 4 } else { 2 };
-        let wanted = self.size.saturating_mul(factor).min(rule.largest);
-        let room = tuner.most.saturating_sub(tuner.grown);
-        let more = u64::from(wanted.saturating_sub(self.size)).min(room);
-        tuner.grown += more;
-        self.size = self.size.saturating_add(u32::try_from(more).unwrap_or(0));
     }
 }

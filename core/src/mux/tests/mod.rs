@@ -1,0 +1,3 @@
+//! Tests of the shared parts; those of one part alone stand beside it.
+
+mod windows;
