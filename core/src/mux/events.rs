@@ -4,13 +4,14 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::MuxEvent;
-use super::lists::{Kind, List, Node, Place};
+use super::lists::{Kind, List, Node, PONGS, Place};
 use super::parts::{Slot, Streams};
 use crate::CloseReason;
 
 const ACCEPTABLE: u8 = 0;
 const OPENABLE: u8 = 1;
 const GONE_AWAY: u8 = 2;
+/// The first of [`PONGS`] nodes, used in turn, so that each pong keeps its place.
 const PONG: u8 = 3;
 
 /// The events of a connection.
@@ -22,6 +23,8 @@ pub(crate) struct Events {
     accept_blocked: bool,
     open_blocked: bool,
     pongs: VecDeque<(u32, Duration)>,
+    /// The node of the next pong.
+    turn: u8,
     /// The end, and how many slots were looked at for users that still wait.
     end: Option<(CloseReason, u32)>,
     over: bool,
@@ -57,15 +60,23 @@ impl Events {
         streams.push_node(List::Events, Node::fixed(GONE_AWAY));
     }
 
-    /// A ping of the user was answered. There are at most as many as pings that wait.
+    /// Whether the user has taken enough of the pongs that another ping can be told: if not, `ping`
+    /// is blocked.
+    pub(crate) fn has_room_for_pong(&self, outstanding: usize) -> bool {
+        self.pongs.len().saturating_add(outstanding) < usize::from(PONGS)
+    }
+
+    /// A ping of the user was answered.
     pub(crate) fn tell_pong<S: Default>(
         &mut self,
         streams: &mut Streams<S>,
         number: u32,
         round_trip: Duration,
     ) {
-        self.pongs.push_back((number, round_trip));
-        streams.push_node(List::Events, Node::fixed(PONG));
+        if streams.push_node(List::Events, Node::fixed(PONG + self.turn)) {
+            self.turn = (self.turn + 1) % PONGS;
+            self.pongs.push_back((number, round_trip));
+        }
     }
 
     /// The connection is over: whoever waits is told, then `Closed`, then nothing more.
@@ -89,9 +100,6 @@ impl Events {
                 Place::Fixed(GONE_AWAY) => return Some(MuxEvent::GoneAway),
                 Place::Fixed(_) => {
                     let Some((number, round_trip)) = self.pongs.pop_front() else { continue };
-                    if !self.pongs.is_empty() {
-                        streams.push_node(List::Events, Node::fixed(PONG));
-                    }
                     return Some(MuxEvent::Pong { number, round_trip });
                 }
             }

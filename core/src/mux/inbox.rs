@@ -38,18 +38,34 @@ pub(crate) struct Inbox {
     unread: usize,
     /// Which lists of unread streams may have streams.
     magnitudes: u32,
+    /// What was charged for bookkeeping.
+    bookkeeping: usize,
 }
 
 impl Inbox {
     /// Nothing, and a budget of `memory` bytes for all that the connection holds.
     pub(crate) const fn new(memory: usize) -> Self {
         let budget = Budget::new(memory);
-        Self { budget, spares: Vec::new(), fresh: Vec::new(), unread: 0, magnitudes: 0 }
+        Self {
+            budget,
+            spares: Vec::new(),
+            fresh: Vec::new(),
+            unread: 0,
+            magnitudes: 0,
+            bookkeeping: 0,
+        }
     }
 
     /// Unread bytes over all streams.
     pub(crate) const fn unread(&self) -> usize {
         self.unread
+    }
+
+    /// Charges what the connection holds beside queues: the memory of its tables now, in bytes. Call
+    /// it when they may have grown, as after an insertion.
+    pub(crate) fn set_bookkeeping(&mut self, bytes: usize) {
+        self.budget.release(core::mem::replace(&mut self.bookkeeping, bytes));
+        self.budget.charge(bytes);
     }
 
     /// How short memory is.
@@ -62,7 +78,7 @@ impl Inbox {
     pub(crate) fn next_turn<S: Default>(&mut self, streams: &mut Streams<S>) {
         while let Some(slot) = self.fresh.pop() {
             if let Some(queue) = streams.get_mut(slot).and_then(|stream| stream.incoming.as_mut()) {
-                queue.compact(&mut self.budget);
+                queue.settle(&mut self.budget);
             }
         }
     }
@@ -131,11 +147,15 @@ impl Inbox {
         let Some(stream) = streams.get_mut(slot) else { return };
         let Some(queue) = stream.incoming.as_mut() else { return };
         if queue.is_empty() {
-            let spare = stream.incoming.take();
-            if self.spares.len() < SPARES {
-                self.spares.extend(spare);
+            streams.unlink(slot, Kind::Unread);
+            let spare = streams.get_mut(slot).and_then(|stream| stream.incoming.take());
+            if let Some(mut spare) = spare {
+                spare.retire(&mut self.budget);
+                if self.spares.len() < SPARES && spare.is_spare() {
+                    self.spares.push(spare);
+                }
             }
-            return streams.unlink(slot, Kind::Unread);
+            return;
         }
         let magnitude = queue.charged().checked_ilog2().unwrap_or(0) as u8;
         let magnitude = magnitude.min(MAGNITUDES - 1);

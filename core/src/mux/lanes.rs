@@ -112,15 +112,16 @@ impl<C> Lanes<C> {
         credit: usize,
     ) -> usize {
         let most = data.len().min(credit);
-        if most == 0 {
-            streams.block_write(slot);
-            return 0;
-        }
         let Some(stream) = streams.get_mut(slot) else { return 0 };
         // Who was called may use the room for which it was; others stand behind those that wait.
         let called = core::mem::take(&mut stream.called);
         if called {
             self.called = self.called.saturating_sub(self.share);
+        }
+        if most == 0 {
+            streams.block_write(slot);
+            self.call_writers(now, streams);
+            return 0;
         }
         let room = self.room.saturating_sub(self.used).saturating_sub(PIECE);
         let enough = room >= most.min(self.frame);
@@ -219,6 +220,12 @@ impl<C> Lanes<C> {
     /// Bytes of payload that wait to be sent.
     pub(crate) const fn unsent(&self) -> usize {
         self.unsent
+    }
+
+    /// Memory held beside what is queued, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.control.capacity() * size_of::<(C, bool)>()
+            + self.spares.capacity() * size_of::<Box<SendQueue>>()
     }
 
     /// Whether nothing at all waits to be sent, and nobody waits for room: a frame of a writer that

@@ -2,8 +2,8 @@
 
 use super::streams::{Slot, Streams};
 
-/// Links that a stream has, one for each [`Kind`].
-pub(super) const LINKS: usize = 6;
+/// Links that a stream always has, one for each [`Kind`] but `Unread`: that stands in its queue.
+pub(super) const LINKS: usize = 5;
 
 /// By which of its links a stream stands in a list. By one link it stands in one list at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; LINKS] =
+    pub(super) const ALL: [Self; 6] =
         [Self::Turn, Self::Control, Self::Read, Self::Write, Self::Timer, Self::Unread];
 }
 
@@ -53,7 +53,10 @@ pub(crate) enum List {
 pub(super) const MAGNITUDES: u8 = 32;
 
 /// Events that belong to no stream have nodes of their own, so that all events stay in order.
-pub(super) const FIXED: usize = 4;
+pub(super) const FIXED: usize = 3 + PONGS as usize;
+
+/// Pongs that the user may be told and has not taken.
+pub(super) const PONGS: u8 = 8;
 
 impl List {
     /// Heads, and the fixed nodes behind them.
@@ -231,7 +234,7 @@ impl<S: Default> Streams<S> {
         let link = if node.0 >= HEADS {
             self.heads.get((node.0 - HEADS) as usize)
         } else {
-            self.slot(node.0 / 8).and_then(|stream| stream.links.get(node.0 as usize % 8))
+            self.slot(node.0 / 8).and_then(|stream| stream.link(node.0 as usize % 8))
         };
         link.copied().unwrap_or(Link::OUT)
     }
@@ -240,7 +243,7 @@ impl<S: Default> Streams<S> {
         let link = if node.0 >= HEADS {
             self.heads.get_mut((node.0 - HEADS) as usize)
         } else {
-            self.slot_mut(node.0 / 8).and_then(|stream| stream.links.get_mut(node.0 as usize % 8))
+            self.slot_mut(node.0 / 8).and_then(|stream| stream.link_mut(node.0 as usize % 8))
         };
         if let Some(link) = link {
             change(link);

@@ -37,6 +37,7 @@ mod lanes;
 mod life;
 mod lists;
 pub(crate) mod parts;
+mod pings;
 mod receivequeue;
 mod roundtrip;
 mod sendqueue;

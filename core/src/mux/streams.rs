@@ -74,6 +74,19 @@ impl<S> Stream<S> {
         self.bound
     }
 
+    #[inline]
+    pub(super) fn link(&self, kind: usize) -> Option<&Link> {
+        self.links.get(kind).or_else(|| self.incoming.as_ref().map(|queue| &queue.link))
+    }
+
+    #[inline]
+    pub(super) fn link_mut(&mut self, kind: usize) -> Option<&mut Link> {
+        match self.links.get_mut(kind) {
+            Some(link) => Some(link),
+            None => self.incoming.as_mut().map(|queue| &mut queue.link),
+        }
+    }
+
     /// Received bytes that nobody has read.
     pub(crate) fn unread(&self) -> usize {
         self.incoming.as_ref().map_or(0, |queue| queue.len())
@@ -88,7 +101,9 @@ impl<S> Stream<S> {
 /// All streams of a connection.
 ///
 /// A stream is in the table as long as a key names it or its wire id is taken: the two end in
-/// either order, by [`forget`](Self::forget) and [`release`](Self::release). Nothing here walks.
+/// either order, by [`forget`](Self::forget) and [`release`](Self::release). Before the second of
+/// them its queues must be empty (`Inbox::clear`, `Lanes::clear`): what they hold is counted
+/// elsewhere too. Nothing here walks.
 #[derive(Debug)]
 pub(crate) struct Streams<S> {
     pages: Vec<Box<[Stream<S>]>>,
@@ -282,6 +297,8 @@ impl<S: Default> Streams<S> {
             return;
         };
         let generation = stream.generation;
+        debug_assert!(stream.incoming.is_none(), "what is unread was not cleared");
+        debug_assert!(stream.outgoing.is_none(), "what is unsent was not cleared");
         for kind in Kind::ALL {
             self.unlink(slot, kind);
         }
