@@ -58,6 +58,11 @@ impl Window {
         Self { owed: owed as i32, ..self }
     }
 
+    /// A window of which the peer knows no more than `granted` bytes yet; the rest is free to grant.
+    pub(crate) fn begun(rule: &WindowRule, granted: u32) -> Self {
+        Self { granted: granted.min(rule.initial), ..Self::new(rule) }
+    }
+
     /// The window's size now.
     pub(crate) const fn size(&self) -> u32 {
         self.size

@@ -3,11 +3,25 @@
 //! The rules stand in `docs/protocols/yamux.md`; section numbers in this module's comments are that
 //! page's.
 
+mod commands;
+mod config;
+mod connection;
 mod frame;
 #[cfg(feature = "serde")]
 mod notation;
+mod pings;
+mod receive;
+mod state;
+mod transmit;
+mod used;
 mod violation;
 
+pub use config::{
+    Acks, Config, ConfigError, CreditOverflow, DeadStreams, Farewell, ForeignIds, LateData,
+    LateUpdates, LifeSigns, OpenCredits, OpenTimeout, Opens, ReusedIds, TinyCredit, UnknownPayload,
+    WindowGrowth,
+};
+pub use connection::Connection;
 pub use frame::{EncodeError, Flags, Frame, FrameType, Head};
 pub use violation::Violation;
 

@@ -1,0 +1,4 @@
+//! The yamux machine, driven by hand: `docs/protocols/yamux.md`.
+
+mod pair;
+mod streams;
