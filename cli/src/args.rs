@@ -200,6 +200,8 @@ pub(crate) struct Served {
 pub(crate) enum Wire {
     /// CBOR frames between a local side and an agent.
     Agentproto,
+    /// smux, version 1 or 2 as each frame says: an 8-byte head and a payload.
+    Smux,
     /// yamux: a 12-byte head and a payload.
     Yamux,
 }

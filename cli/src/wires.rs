@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trunkline_core::agentproto::{self, Acceptance, Item as _};
 use trunkline_core::fixed::{FixedFrame, FrameDecoder};
-use trunkline_core::{Limits, yamux};
+use trunkline_core::{Limits, smux, yamux};
 
 use crate::args::{Decode, Strictness, Wire};
 use crate::report::Failure;
@@ -46,6 +46,7 @@ pub(crate) fn decoder(args: &Decode) -> Result<Box<dyn Frames>, Failure> {
             };
             Box::new(agentproto::Decoder::<agentproto::Frame>::new(&config))
         }
+        Wire::Smux => fixed::<smux::Frame>(Limits::default().frame),
         Wire::Yamux => fixed::<yamux::Frame>(Limits::default().frame),
     })
 }
@@ -57,6 +58,7 @@ pub(crate) fn encode(wire: Wire, value: Value) -> Result<Vec<u8>, String> {
             let frame: agentproto::Frame = read(value)?;
             frame.to_bytes().map_err(|error| error.to_string())
         }
+        Wire::Smux => encode_fixed::<smux::Frame>(value),
         Wire::Yamux => encode_fixed::<yamux::Frame>(value),
     }
 }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use trunkline_core::smux::{Decoder, Frame, Version, Violation};
+use trunkline_core::fixed::FrameDecoder;
+use trunkline_core::smux::{Frame, Violation};
 
 use crate::case::Check;
 use crate::notation::{bytes, hex};
@@ -32,23 +33,23 @@ pub struct Decoded {
 /// # Errors
 ///
 /// [`Verdict::Fail`] when two ways differ.
-pub fn everything(bytes: &[u8], version: Option<Version>) -> Check<Decoded> {
-    let whole = decode([bytes], version);
+pub fn everything(bytes: &[u8]) -> Check<Decoded> {
+    let whole = decode([bytes]);
     for size in PIECES.into_iter().filter(|size| *size < bytes.len()) {
-        if decode(bytes.chunks(size), version) != whole {
+        if decode(bytes.chunks(size)) != whole {
             return Err(Verdict::Fail(format!("in pieces of {size}: not the same as whole")));
         }
     }
     for at in (1..bytes.len()).take_while(|_| bytes.len() <= CUT_EVERYWHERE) {
-        if decode(<[&[u8]; 2]>::from(bytes.split_at(at)), version) != whole {
+        if decode(<[&[u8]; 2]>::from(bytes.split_at(at))) != whole {
             return Err(Verdict::Fail(format!("cut at byte {at}: not the same as whole")));
         }
     }
     Ok(whole)
 }
 
-fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, version: Option<Version>) -> Decoded {
-    let mut decoder = Decoder::new(version);
+fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
+    let mut decoder = FrameDecoder::<Frame>::new(0);
     let mut frames = Vec::new();
     let mut error = None;
     for piece in pieces {

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use trunkline_core::smux::{Frame, Version};
+use trunkline_core::fixed::FixedFrame as _;
+use trunkline_core::smux::Frame;
 
 use super::decode::{everything, with_payload};
 use crate::case::{self, Check, ensure};
@@ -29,21 +30,11 @@ fn check(case: &Value) -> Check {
         _ => vec![decoded],
     };
     let expected = expected.into_iter().map(with_payload).collect::<Check<Vec<_>>>()?;
-    let mut versions = [Some(Version::One), Some(Version::Two)].into_iter();
-    let first = bytes.first().copied();
-    let spoken = versions.find(|v| v.map(Version::number) == first).flatten();
-    for version in [None, spoken] {
-        let seen = everything(&bytes, version)?;
-        ensure(seen.error.is_none() && seen.left == 0, || {
-            format!(
-                "after {} frames: {:?}, {} bytes left",
-                seen.frames.len(),
-                seen.error,
-                seen.left
-            )
-        })?;
-        are_values(&seen.frames, &expected)?;
-    }
+    let seen = everything(&bytes)?;
+    ensure(seen.error.is_none() && seen.left == 0, || {
+        format!("after {} frames: {:?}, {} bytes left", seen.frames.len(), seen.error, seen.left)
+    })?;
+    are_values(&seen.frames, &expected)?;
     let written = expected.iter().map(encoded).collect::<Check<Vec<_>>>()?.concat();
     diff::bytes(&bytes, &written)
         .map_or(Ok(()), |why| Err(Verdict::Fail(format!("encoded: differs at {why}"))))

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::ConfigError;
 use super::violation::Violation;
+use crate::fixed::FixedFrame;
 use crate::{Payload, Segment};
 
 /// The length of a head in bytes.
@@ -245,14 +246,45 @@ impl Frame {
             Body::Upd(_) => Command::Upd,
         }
     }
+}
 
-    /// The frame as a segment: its head inline, its payload as it lies (copied only where it lies in
-    /// several pieces).
-    ///
-    /// # Errors
-    ///
-    /// [`EncodeError`] for a frame that the wire cannot carry.
-    pub fn encode(&self) -> Result<Segment, EncodeError> {
+impl FixedFrame for Frame {
+    const HEAD: usize = HEAD;
+    type Violation = Violation;
+    type EncodeError = EncodeError;
+
+    /// Takes either version: the frames tell which is spoken. No length is refused, as none can be
+    /// more than 65,535.
+    fn parse_head(head: &[u8], _most: usize) -> Result<(Self, usize), Violation> {
+        let mut bytes = [0; HEAD];
+        bytes.iter_mut().zip(head).for_each(|(to, from)| *to = *from);
+        let head = Head::parse(bytes, None)?;
+        let body = match head.command {
+            Command::Syn => Body::Syn,
+            Command::Fin => Body::Fin,
+            Command::Nop => Body::Nop,
+            Command::Psh => Body::Psh(Payload::new()),
+            Command::Upd => Body::Upd(Update { consumed: 0, window: 0 }),
+        };
+        let frame = Self { version: head.version, stream: head.stream, body };
+        Ok((frame, usize::from(head.length)))
+    }
+
+    fn take_payload(&mut self, taken: Payload) -> Result<(), Violation> {
+        match &mut self.body {
+            Body::Psh(payload) => *payload = taken,
+            Body::Upd(update) => {
+                let mut bytes = [0; UPDATE];
+                bytes.iter_mut().zip(taken.into_bytes()).for_each(|(to, byte)| *to = byte);
+                *update = Update::parse(bytes);
+            }
+            Body::Syn | Body::Fin | Body::Nop => {}
+        }
+        Ok(())
+    }
+
+    /// The frame, ready to be sent. A payload in several pieces is joined.
+    fn encode(&self) -> Result<Segment, EncodeError> {
         let length = match &self.body {
             Body::Psh(payload) => {
                 u16::try_from(payload.len()).map_err(|_| EncodeError::TooLong(payload.len()))?
@@ -270,6 +302,10 @@ impl Frame {
             Body::Upd(update) => update_segment(head.version, head.stream, *update),
             Body::Syn | Body::Fin | Body::Nop => bare_segment(head),
         })
+    }
+
+    fn kind(violation: &Violation) -> &'static str {
+        violation.kind()
     }
 }
 
