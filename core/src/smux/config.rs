@@ -88,14 +88,15 @@ pub enum Overrun {
     Ignore,
 }
 
-/// What becomes of a stream whose peer claims to have read what was never sent (section 12).
+/// What becomes of a stream whose peer claims to have read what was never sent, and of a claim to
+/// have read less than before (section 12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overclaim {
-    /// It is ended by this side at once.
+    /// It is ended by this side at once; a claim that goes back is ignored.
     #[default]
     EndStream,
-    /// Its writes fail while the claim stands, as in the original.
+    /// Any claim is taken, and writes fail while one stands that is too high, as in the original.
     FailWrites,
 }
 
@@ -145,6 +146,17 @@ pub enum UpdateCount {
     /// In 32 bits, as in the original: the update is left out where the count becomes exactly 0, and
     /// one more is sent where it becomes exactly what was read.
     Wrapped,
+}
+
+/// What becomes of data behind the peer's FIN (section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LateData {
+    /// Dropped and counted: an end is an end.
+    #[default]
+    Drop,
+    /// Delivered, also behind the end if it was told already, as in the original.
+    Deliver,
 }
 
 /// Whether frames that cost the peer nothing are counted (section 12).
@@ -216,6 +228,8 @@ pub struct Config {
     pub full_buffer: FullBuffer,
     /// Streams beyond the limits.
     pub full_backlog: FullBacklog,
+    /// Data behind FIN.
+    pub late_data: LateData,
     /// Pieces of payload.
     pub delivery: Delivery,
     /// Counting of updates.
@@ -249,6 +263,7 @@ impl Default for Config {
             overclaim: Overclaim::default(),
             full_buffer: FullBuffer::default(),
             full_backlog: FullBacklog::default(),
+            late_data: LateData::default(),
             delivery: Delivery::default(),
             update_count: UpdateCount::default(),
             useless_frames: UselessFrames::default(),
@@ -259,11 +274,17 @@ impl Default for Config {
 impl Config {
     /// The original's behaviour (release 1.5.57) in every setting where Trunkline's differs.
     ///
-    /// The limits that the original has are its own (1,024 streams waiting for accept); it has none
-    /// on streams.
+    /// The limits that the original has are its own (1,024 streams waiting for accept, 1,024 frames
+    /// waiting to be sent); it has none on streams.
     #[must_use]
     pub fn reference() -> Self {
-        let limits = Limits { backlog: 1_024, streams: usize::MAX, ..Limits::default() };
+        let limits = Limits {
+            backlog: 1_024,
+            streams: usize::MAX,
+            // 1,024 frames.
+            send_queue: 64 << 20,
+            ..Limits::default()
+        };
         Self {
             limits,
             unread_at_end: UnreadAtEnd::Drop,
@@ -273,6 +294,7 @@ impl Config {
             overrun: Overrun::Ignore,
             overclaim: Overclaim::FailWrites,
             full_backlog: FullBacklog::Wait,
+            late_data: LateData::Deliver,
             delivery: Delivery::Frames,
             update_count: UpdateCount::Wrapped,
             useless_frames: UselessFrames::Free,

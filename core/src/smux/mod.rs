@@ -5,14 +5,17 @@
 //! frames, with [`FrameDecoder`](crate::fixed::FrameDecoder).
 
 mod config;
+mod connection;
 mod frame;
 #[cfg(feature = "serde")]
 mod notation;
+mod state;
 mod violation;
 
 pub use config::{
-    AfterViolation, Config, ConfigError, Delivery, FullBacklog, FullBuffer, Overclaim, Overrun,
+    AfterViolation, Config, ConfigError, Delivery, FullBacklog, FullBuffer, LateData, Overclaim, Overrun,
     PassiveClose, PeerIds, SecondFin, UnreadAtEnd, UpdateCount, UselessFrames, WindowSize,
 };
+pub use connection::Connection;
 pub use frame::{Body, Command, EncodeError, Frame, Head, Update, Version};
 pub use violation::Violation;

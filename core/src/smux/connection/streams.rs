@@ -1,0 +1,201 @@
+//! How streams come and go: `docs/protocols/smux.md` sections 4 and 5.
+
+use super::Connection;
+use crate::Instant;
+use crate::mux::parts::{Kind, List, Slot, Window};
+use crate::mux::{LocalEnd, MuxStats, StreamEnd, StreamStats};
+use crate::smux::config::{PassiveClose, WindowSize};
+use crate::smux::frame::Version;
+use crate::smux::state::{Credit, INITIAL_WINDOW, Mark, Receive, State};
+
+impl Connection {
+    /// A stream as it begins.
+    pub(super) fn new_state(&mut self) -> State {
+        let window = match (self.config.version, self.config.window_size) {
+            (Version::One, _) => return State::default(),
+            (Version::Two, WindowSize::Fixed) => Receive::Fixed(0),
+            (Version::Two, WindowSize::Grown) => {
+                let window = Window::new(self.tuner.rule.initial);
+                Receive::Grown(window)
+            }
+        };
+        State { window, credit: Credit::new(), ..State::default() }
+    }
+
+    /// Counts a stream that was just put into the table.
+    pub(super) fn enter(&mut self, slot: Slot, mark: Mark) {
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        stream.state.set(Mark::Open);
+        stream.state.set(mark);
+        if let Receive::Grown(window) = &stream.state.window {
+            self.stats.granted += u64::from(window.granted());
+        }
+        self.peers += usize::from(mark == Mark::PeersShare);
+        self.stats.streams += 1;
+        self.charge_table();
+    }
+
+    /// A stream leaves the table of ids: both directions are over, or this side has finished it and
+    /// nobody holds its key. What is unread stays with the key.
+    pub(super) fn leave(&mut self, slot: Slot) {
+        self.no_longer_open(slot);
+        self.fade_out(slot);
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        self.peers -= usize::from(stream.state.clear(Mark::PeersShare));
+        self.streams.release(slot);
+        self.add_grace();
+        self.charge_table();
+    }
+
+    /// A stream no longer counts as open, and its window is nobody's.
+    fn no_longer_open(&mut self, slot: Slot) {
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        if !stream.state.clear(Mark::Open) {
+            return;
+        }
+        self.stats.streams = self.stats.streams.saturating_sub(1);
+        if let Receive::Grown(window) = &mut stream.state.window {
+            let granted = u64::from(window.granted());
+            self.stats.granted = self.stats.granted.saturating_sub(granted);
+            window.end(&mut self.tuner);
+        }
+    }
+
+    /// This side has finished a stream and forgotten it. What the peer still sends is dropped; the
+    /// id is kept for a while, so that an honest peer that has not read the end yet is not taken for
+    /// one that floods.
+    pub(super) fn fade(&mut self, slot: Slot) {
+        self.no_longer_open(slot);
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        self.peers -= usize::from(stream.state.clear(Mark::PeersShare));
+        if self.streams.push(List::Closing, slot, Kind::Timer) {
+            self.fading += 1;
+        }
+        while self.fading > self.config.limits.streams.min(MOST_FADING)
+            && let Some(oldest) = self.streams.front(List::Closing)
+        {
+            self.leave(oldest);
+        }
+    }
+
+    /// Whether a stream is one of those that only the peer has not finished.
+    pub(super) fn is_fading(&self, slot: Slot) -> bool {
+        self.streams.is_linked(slot, Kind::Timer)
+    }
+
+    fn fade_out(&mut self, slot: Slot) {
+        if self.is_fading(slot) {
+            self.streams.unlink(slot, Kind::Timer);
+            self.fading = self.fading.saturating_sub(1);
+        }
+    }
+
+    /// This side ends a stream: FIN is all that the wire has to say so.
+    pub(super) fn end_stream(&mut self, now: Instant, slot: Slot, why: LocalEnd) {
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        if stream.state.local_end().is_some() {
+            return;
+        }
+        stream.state.end(why);
+        self.stats.reset += 1;
+        self.give_up(now, slot);
+        self.lanes.clear(now, &mut self.streams, slot);
+        self.ask_fin(slot);
+        self.streams.tell_readable(slot);
+        self.streams.tell_writable(slot);
+    }
+
+    /// Nobody wants what the peer sends on a stream any more; what came is dropped.
+    pub(super) fn give_up(&mut self, now: Instant, slot: Slot) {
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        stream.state.set(Mark::Deaf);
+        stream.state.clear(Mark::UpdateDue);
+        if let Some(super::Current::Collected { slot: of, left, .. }) = &self.frame
+            && *of == slot
+        {
+            self.frame = Some(super::Current::Data { slot, left: *left });
+        }
+        let _ = now;
+        self.inbox.clear(&mut self.streams, slot);
+    }
+
+    /// FIN is to leave behind what is queued, unless it was asked for before.
+    pub(super) fn ask_fin(&mut self, slot: Slot) {
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        if stream.state.set(Mark::FinAsked) || !stream.state.has(Mark::FinSent) {
+            self.lanes.make_ready(&mut self.streams, slot);
+        }
+    }
+
+    /// Why nothing more can be read from a stream of which nothing is unread.
+    pub(super) fn end_of_reading(&self, state: &State) -> Option<StreamEnd> {
+        if let Some(why) = state.local_end() {
+            return Some(StreamEnd::Local(why));
+        }
+        if state.has(Mark::FinReceived) {
+            return Some(StreamEnd::Finished);
+        }
+        self.read_over().cloned().map(StreamEnd::Connection)
+    }
+
+    /// Why nothing more can be written to a stream.
+    pub(super) fn end_of_writing(&self, state: &State) -> Option<StreamEnd> {
+        if let Some(why) = state.local_end() {
+            return Some(StreamEnd::Local(why));
+        }
+        if state.has(Mark::FinAsked) {
+            return Some(StreamEnd::Finished);
+        }
+        if let Some(reason) = self.write_over() {
+            return Some(StreamEnd::Connection(reason.clone()));
+        }
+        match self.config.passive_close {
+            PassiveClose::HalfOpen => None,
+            PassiveClose::Strict => state.has(Mark::FinReceived).then_some(StreamEnd::Finished),
+        }
+    }
+
+    pub(super) fn counters(&self) -> MuxStats {
+        MuxStats {
+            waiting: self.streams.waiting(),
+            queued_in: self.inbox.unread(),
+            queued_out: self.lanes.unsent(),
+            memory: self.inbox.budget.used().saturating_add(self.lanes.unsent()),
+            round_trip: self.tuner.round_trip.last(),
+            ..self.stats
+        }
+    }
+
+    pub(super) fn stream_counters(&self, slot: Slot) -> Option<StreamStats> {
+        let stream = self.streams.get(slot)?;
+        let state = &stream.state;
+        let receive_window = match &state.window {
+            Receive::None => None,
+            Receive::Fixed(since) => {
+                let taken = stream.unread() as u64 + u64::from(*since);
+                let window = if state.has(Mark::WasRead) {
+                    self.config.max_stream_buffer as u64
+                } else {
+                    u64::from(INITIAL_WINDOW)
+                };
+                Some(window.saturating_sub(taken))
+            }
+            Receive::Grown(window) => Some(u64::from(window.granted())),
+        };
+        let send_window = match self.config.version {
+            Version::One => None,
+            Version::Two => Some(state.credit.left().unwrap_or(0) as u64),
+        };
+        Some(StreamStats {
+            id: stream.id(),
+            ours: stream.is_ours(),
+            queued_in: stream.unread(),
+            queued_out: stream.unsent(),
+            receive_window,
+            send_window,
+        })
+    }
+}
+
+/// The most streams that are kept only because their peers have not finished.
+const MOST_FADING: usize = 4_096;
