@@ -13,8 +13,8 @@ mod state;
 mod violation;
 
 pub use config::{
-    AfterViolation, Config, ConfigError, Delivery, FullBacklog, FullBuffer, LateData, Overclaim, Overrun,
-    PassiveClose, PeerIds, SecondFin, UnreadAtEnd, UpdateCount, UselessFrames, WindowSize,
+    AfterViolation, Config, ConfigError, Delivery, FullBacklog, FullBuffer, LateData, Overclaim,
+    Overrun, PassiveClose, PeerIds, SecondFin, UnreadAtEnd, UpdateCount, UselessFrames, WindowSize,
 };
 pub use connection::Connection;
 pub use frame::{Body, Command, EncodeError, Frame, Head, Update, Version};

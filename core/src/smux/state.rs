@@ -117,6 +117,11 @@ pub(super) enum Mark {
 }
 
 impl State {
+    /// A stream of version 2 as it begins.
+    pub(super) const fn new(window: Receive) -> Self {
+        Self { window, credit: Credit::new(), read: 0, marks: 0 }
+    }
+
     pub(super) const fn has(&self, mark: Mark) -> bool {
         self.marks & mark as u16 != 0
     }

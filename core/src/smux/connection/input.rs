@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use super::{Connection, Control, Current};
 use crate::mux::LocalEnd;
+use crate::mux::Side;
 use crate::mux::parts::{List, Pressure, Slot};
 use crate::smux::config::{
     AfterViolation, Delivery, FullBacklog, FullBuffer, LateData, Overclaim, Overrun, PeerIds,
@@ -11,7 +12,6 @@ use crate::smux::config::{
 };
 use crate::smux::frame::{Command, Head, Update, Version};
 use crate::smux::state::{INITIAL_WINDOW, Mark, Receive};
-use crate::mux::Side;
 use crate::{CloseReason, Flood, Instant, Violation};
 
 /// Frames for streams that are gone which an honest peer may send for each stream that ends: a
@@ -51,9 +51,8 @@ impl Connection {
     /// Whether the next frame may be looked at now (section 6; limits on replies and on streams that
     /// wait).
     pub(super) fn may_take_in(&self) -> bool {
-        !self.lanes.is_choked()
-            && !(self.frame.is_none() && self.is_bucket_empty())
-            && !self.is_backlog_stalled()
+        let stalled = self.frame.is_none() && self.is_bucket_empty();
+        !stalled && !self.lanes.is_choked() && !self.is_backlog_stalled()
     }
 
     /// Whether unread bytes have used up the connection's buffer. Where the windows of version 2
@@ -118,8 +117,8 @@ impl Connection {
             AfterViolation::Linger => {
                 self.input.clear();
                 self.frame = None;
-                self.streams.tell_all_readable();
                 self.lingers = Some(reason);
+                self.tell_all();
             }
         }
     }

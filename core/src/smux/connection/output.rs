@@ -73,13 +73,10 @@ impl Connection {
             Receive::None => return None,
             Receive::Fixed(_) => u32::try_from(fixed).unwrap_or(u32::MAX),
             Receive::Grown(window) => {
-                // What was read since the update became due travels along.
-                let more = window.free(unread);
-                if more > 0 {
-                    window.grant(now, &mut self.tuner, slot, more);
-                    self.stats.granted += u64::from(more);
-                }
-                // Never less than what was granted before: that is on its way already.
+                // What was read since the update became due travels along, and what was granted
+                // before stays granted: it is on its way already.
+                let more = window.grant(now, &mut self.tuner, slot);
+                self.stats.granted += u64::from(more);
                 let unread = u32::try_from(unread).unwrap_or(u32::MAX);
                 window.granted().saturating_add(unread).min(0x7fff_ffff)
             }
@@ -151,7 +148,7 @@ impl Connection {
             return;
         }
         self.mute = Some(reason.clone());
-        self.streams.tell_all_writable();
+        self.tell_all();
         match (self.life.phase(), &self.last_input) {
             (Phase::Closing, _) => self.end(reason),
             (_, Some(_)) => {

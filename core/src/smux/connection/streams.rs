@@ -6,7 +6,7 @@ use crate::mux::parts::{Kind, List, Slot, Window};
 use crate::mux::{LocalEnd, MuxStats, StreamEnd, StreamStats};
 use crate::smux::config::{PassiveClose, WindowSize};
 use crate::smux::frame::Version;
-use crate::smux::state::{Credit, INITIAL_WINDOW, Mark, Receive, State};
+use crate::smux::state::{INITIAL_WINDOW, Mark, Receive, State};
 
 impl Connection {
     /// A stream as it begins.
@@ -19,7 +19,7 @@ impl Connection {
                 Receive::Grown(window)
             }
         };
-        State { window, credit: Credit::new(), ..State::default() }
+        State::new(window)
     }
 
     /// Counts a stream that was just put into the table.
@@ -98,7 +98,7 @@ impl Connection {
         }
         stream.state.end(why);
         self.stats.reset += 1;
-        self.give_up(now, slot);
+        self.give_up(slot);
         self.lanes.clear(now, &mut self.streams, slot);
         self.ask_fin(slot);
         self.streams.tell_readable(slot);
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     /// Nobody wants what the peer sends on a stream any more; what came is dropped.
-    pub(super) fn give_up(&mut self, now: Instant, slot: Slot) {
+    pub(super) fn give_up(&mut self, slot: Slot) {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         stream.state.set(Mark::Deaf);
         stream.state.clear(Mark::UpdateDue);
@@ -115,7 +115,6 @@ impl Connection {
         {
             self.frame = Some(super::Current::Data { slot, left: *left });
         }
-        let _ = now;
         self.inbox.clear(&mut self.streams, slot);
     }
 
@@ -153,6 +152,21 @@ impl Connection {
             PassiveClose::HalfOpen => None,
             PassiveClose::Strict => state.has(Mark::FinReceived).then_some(StreamEnd::Finished),
         }
+    }
+
+    /// Tells everybody who waits to read, or to write, to look again. The one walk over the streams:
+    /// once at most, when the one direction of the link ends before the other.
+    pub(super) fn tell_all(&mut self) {
+        let (mut found, mut slot) = (0, 0);
+        while found < self.streams.len() {
+            if self.streams.get(Slot(slot)).is_some() {
+                found += 1;
+                self.streams.tell_readable(Slot(slot));
+                self.streams.tell_writable(Slot(slot));
+            }
+            slot += 1;
+        }
+        self.events.tell_acceptable(&mut self.streams);
     }
 
     pub(super) fn counters(&self) -> MuxStats {

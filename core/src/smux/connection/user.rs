@@ -4,9 +4,7 @@ use bytes::Bytes;
 
 use super::Connection;
 use crate::mux::parts::{Pressure, Slot};
-use crate::mux::{
-    Finished, LocalEnd, OpenRefusal, Opened, Received, Sent, StreamEnd, StreamKey,
-};
+use crate::mux::{Finished, LocalEnd, OpenRefusal, Opened, Received, Sent, StreamEnd, StreamKey};
 use crate::smux::config::{SecondFin, UpdateCount};
 use crate::smux::frame::Version;
 use crate::smux::state::{Mark, Receive};
@@ -108,13 +106,7 @@ impl Connection {
                 }
                 due && !silent
             }
-            Receive::Grown(window) => match window.read(now, &mut self.tuner, slot, taken) {
-                Some(more) if bound => {
-                    self.stats.granted += u64::from(more);
-                    true
-                }
-                _ => false,
-            },
+            Receive::Grown(window) => window.read(now, &mut self.tuner, taken).is_some() && bound,
         };
         // Behind the peer's end it has no use for a window; the original sends one all the same.
         let wanted = !state.has(Mark::FinReceived) || matches!(state.window, Receive::Fixed(_));
@@ -176,7 +168,7 @@ impl Connection {
         let over = self.streams.get(slot).is_none_or(|stream| stream.state.is_over());
         if over {
             // Nothing is left to end; what is unread goes.
-            self.give_up(now, slot);
+            self.give_up(slot);
         } else {
             self.end_stream(now, slot, LocalEnd::Asked);
             self.life.queued(now, true);
@@ -188,7 +180,7 @@ impl Connection {
         let Some(slot) = self.streams.named(key) else { return };
         let Some(stream) = self.streams.get(slot) else { return };
         let (bound, sent) = (stream.is_bound(), stream.state.has(Mark::FinSent));
-        self.give_up(now, slot);
+        self.give_up(slot);
         if bound && self.write_over().is_none() {
             if !sent {
                 self.ask_fin(slot);
