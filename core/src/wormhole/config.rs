@@ -196,6 +196,9 @@ pub struct Config {
     pub closing: Closing,
     /// The order of frames.
     pub frame_order: FrameOrder,
+    /// The first id that this side gives out, for tests of what becomes of the last ones; one of the
+    /// other side's is rounded to this side's. `None`, the default: 1 or 2.
+    pub first_id: Option<u32>,
 }
 
 impl Default for Config {
@@ -223,6 +226,7 @@ impl Default for Config {
             ends: Ends::default(),
             closing: Closing::default(),
             frame_order: FrameOrder::default(),
+            first_id: None,
         }
     }
 }

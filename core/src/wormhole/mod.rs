@@ -1,20 +1,28 @@
 //! Streams over one byte transport with ten-byte heads: the wire of `wormhole`'s tunnels.
 //!
 //! The rules stand in `docs/protocols/wormhole.md`; section numbers in this module's comments are
-//! that page's. [`Decoder`] turns bytes into [`Frame`]s, [`Frame::encode`] turns frames into
+//! that page's. A [`Connection`] speaks the wire, on either side. For looking at frames [`Decoder`]
+//! turns bytes into [`Frame`]s, and [`Frame::encode`] turns frames into
 //! [`Segment`](crate::Segment)s.
 
 mod config;
+mod connection;
 mod decoder;
+mod early;
 mod error;
 mod frame;
 mod head;
+mod ids;
+mod late;
+mod pings;
+mod stream;
 mod violation;
 
 pub use config::{
     Closing, Config, ConfigError, Credit, EarlyFrames, Ends, Excess, FrameOrder, LateData,
     LateError, LateWrites, PeerIds, Pongs,
 };
+pub use connection::Connection;
 pub use decoder::Decoder;
 pub use error::{ErrorKind, RemoteError};
 pub use frame::Frame;

@@ -1,0 +1,162 @@
+//! DATA and CLOSE that overtook their HANDSHAKE: `docs/protocols/wormhole.md` section 6.3.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::Instant;
+
+/// The most streams with early frames.
+const STREAMS: usize = 16;
+
+/// The most bytes held, over all of them.
+const BYTES: usize = 64 << 10;
+
+/// The most frames held of one stream; each is a copy of its own.
+const PIECES: usize = 64;
+
+/// What came for a stream before its HANDSHAKE.
+#[derive(Debug)]
+pub(super) struct Held {
+    id: u32,
+    pub(super) pieces: Vec<Bytes>,
+    bytes: usize,
+    pub(super) closed: bool,
+    since: Instant,
+}
+
+/// Frames that wait for the HANDSHAKE of their stream, within narrow bounds.
+#[derive(Debug)]
+pub(super) struct Early {
+    /// Oldest first.
+    held: VecDeque<Held>,
+    bytes: usize,
+    hold: Option<Duration>,
+}
+
+impl Early {
+    /// Holds for `hold`; nothing at all where that is `None`.
+    pub(super) const fn new(hold: Option<Duration>) -> Self {
+        Self { held: VecDeque::new(), bytes: 0, hold }
+    }
+
+    /// Whether `len` bytes for stream `id` can be held. They are then to be given to
+    /// [`push`](Self::push), in any pieces.
+    pub(super) fn admits(&mut self, now: Instant, id: u32, len: usize) -> bool {
+        self.hold.is_some() && len <= BYTES.saturating_sub(self.bytes) && self.entry(now, id)
+    }
+
+    /// Holds a part of DATA. It is copied: a held piece must not pin the chunk it came in.
+    pub(super) fn push(&mut self, id: u32, piece: &Bytes) {
+        let Some(held) = self.held.iter_mut().find(|held| held.id == id) else { return };
+        if held.pieces.len() >= PIECES || piece.len() > BYTES.saturating_sub(self.bytes) {
+            // What cannot be held whole is not held at all: a stream with a hole is worse than none.
+            return self.discard(id);
+        }
+        held.pieces.push(Bytes::copy_from_slice(piece));
+        held.bytes = held.bytes.saturating_add(piece.len());
+        self.bytes = self.bytes.saturating_add(piece.len());
+    }
+
+    /// Holds a CLOSE; false when it cannot be held.
+    pub(super) fn close(&mut self, now: Instant, id: u32) -> bool {
+        if self.hold.is_none() || !self.entry(now, id) {
+            return false;
+        }
+        let held = self.held.iter_mut().find(|held| held.id == id);
+        held.is_some_and(|held| !core::mem::replace(&mut held.closed, true))
+    }
+
+    /// What came for `id` before its HANDSHAKE, which has come now.
+    pub(super) fn take(&mut self, id: u32) -> Option<Held> {
+        let index = self.held.iter().position(|held| held.id == id)?;
+        let held = self.held.remove(index)?;
+        self.bytes = self.bytes.saturating_sub(held.bytes);
+        Some(held)
+    }
+
+    /// Forgets what came for `id`.
+    fn discard(&mut self, id: u32) {
+        self.take(id);
+    }
+
+    /// Drops what has waited too long; says how many streams that were.
+    pub(super) fn expire(&mut self, now: Instant) -> u32 {
+        let mut gone = 0;
+        while self.poll_timeout().is_some_and(|at| at <= now)
+            && let Some(held) = self.held.pop_front()
+        {
+            self.bytes = self.bytes.saturating_sub(held.bytes);
+            gone += 1;
+        }
+        gone
+    }
+
+    /// When something has waited too long.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.held.front().zip(self.hold).map(|(held, hold)| held.since + hold)
+    }
+
+    /// Whether there is an entry for `id`, made if there was none and is room for one. Nothing is
+    /// added behind a CLOSE.
+    fn entry(&mut self, now: Instant, id: u32) -> bool {
+        match self.held.iter().find(|held| held.id == id) {
+            Some(held) => !held.closed,
+            None if self.held.len() >= STREAMS => false,
+            None => {
+                let pieces = Vec::new();
+                self.held.push_back(Held { id, pieces, bytes: 0, closed: false, since: now });
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn early() -> Early {
+        Early::new(Some(Duration::from_secs(1)))
+    }
+
+    #[test]
+    fn no_more_than_the_bounds_is_held() {
+        let mut early = early();
+        let now = Instant::ORIGIN;
+        assert!(early.admits(now, 1, BYTES) && !early.admits(now, 1, BYTES + 1));
+        early.push(1, &Bytes::from(std::vec![0; BYTES]));
+        assert!(!early.admits(now, 3, 1) && early.close(now, 3));
+        for id in 0..14 {
+            assert!(early.close(now, 5 + id * 2), "{id}");
+        }
+        assert!(!early.close(now, 99) && early.take(99).is_none());
+        assert_eq!(early.take(1).unwrap().pieces.len(), 1);
+        assert!(early.admits(now, 99, BYTES));
+    }
+
+    #[test]
+    fn what_waits_too_long_is_dropped() {
+        let mut early = early();
+        assert!(
+            early.close(Instant::from_millis(10), 1) && early.close(Instant::from_millis(20), 3)
+        );
+        assert_eq!(early.poll_timeout(), Some(Instant::from_millis(1_010)));
+        assert_eq!(early.expire(Instant::from_millis(1_019)), 1);
+        assert!(early.take(1).is_none() && early.take(3).is_some_and(|held| held.closed));
+        assert_eq!(early.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_stream_of_which_a_part_cannot_be_held_is_not_held_at_all() {
+        let mut early = early();
+        assert!(early.admits(Instant::ORIGIN, 1, PIECES + 1));
+        for _ in 0..=PIECES {
+            early.push(1, &Bytes::from_static(b"x"));
+        }
+        assert!(early.take(1).is_none());
+        assert_eq!(early.bytes, 0);
+    }
+}
