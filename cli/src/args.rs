@@ -204,6 +204,8 @@ pub(crate) enum Wire {
     Smux,
     /// yamux: a 12-byte head and a payload.
     Yamux,
+    /// wormhole: a 10-byte head and a payload.
+    Wormhole,
 }
 
 /// Which encodings are taken.

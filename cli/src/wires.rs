@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trunkline_core::agentproto::{self, Acceptance, Item as _};
 use trunkline_core::fixed::{FixedFrame, FrameDecoder};
-use trunkline_core::{Limits, smux, yamux};
+use trunkline_core::{Limits, smux, wormhole, yamux};
 
 use crate::args::{Decode, Strictness, Wire};
 use crate::report::Failure;
@@ -48,6 +48,7 @@ pub(crate) fn decoder(args: &Decode) -> Result<Box<dyn Frames>, Failure> {
         }
         Wire::Smux => fixed::<smux::Frame>(Limits::default().frame),
         Wire::Yamux => fixed::<yamux::Frame>(Limits::default().frame),
+        Wire::Wormhole => fixed::<wormhole::Frame>(wormhole::MAX_PAYLOAD),
     })
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn encode(wire: Wire, value: Value) -> Result<Vec<u8>, String> {
         }
         Wire::Smux => encode_fixed::<smux::Frame>(value),
         Wire::Yamux => encode_fixed::<yamux::Frame>(value),
+        Wire::Wormhole => encode_fixed::<wormhole::Frame>(value),
     }
 }
 

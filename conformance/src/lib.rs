@@ -27,5 +27,6 @@ mod run;
 pub mod sim;
 pub mod smux;
 pub mod vectors;
+pub mod wormhole;
 
 pub use run::run;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::agentproto;
 use crate::report::Verdict;
 use crate::smux;
+use crate::wormhole;
 
 /// Runs one case of a file.
 pub type Run = fn(&Value) -> Verdict;
@@ -19,6 +20,8 @@ pub const FILES: &[(&str, &str, Run)] = &[
     ("agentproto", "rejects.json", agentproto::rejects::run),
     ("agentproto", "transcripts.json", agentproto::transcripts::run),
     ("smux", "frames.json", smux::frames::run),
+    ("wormhole", "frames.json", wormhole::frames::run),
+    ("wormhole", "rejects.json", wormhole::rejects::run),
 ];
 
 /// What runs the cases of this file; `None` when nothing does.

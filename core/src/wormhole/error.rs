@@ -83,6 +83,29 @@ impl ErrorKind {
     }
 }
 
+impl ErrorKind {
+    /// The class in a word or two, as reports have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidVersion => "version",
+            Self::InvalidFrameType => "type",
+            Self::PayloadTooLarge => "limit",
+            Self::FrameTooShort | Self::PayloadTooShort => "short",
+            Self::UnexpectedEof => "truncated",
+            Self::StreamAlreadyExists | Self::InvalidStreamId => "id",
+            Self::StreamClosed | Self::StreamNotFound => "stream",
+            Self::ChecksumMismatch => "checksum",
+            Self::ConnectionClosed | Self::MuxClosed => "closed",
+            Self::Timeout | Self::KeepAliveTimeout => "timeout",
+            Self::Remote => "remote",
+            Self::WrongFrameType => "misuse",
+            Self::ReadBufferFull => "window",
+            Self::PoolClosed | Self::PoolExhausted => "pool",
+        }
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -2,9 +2,10 @@
 
 use core::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
-use super::{FrameType, HEAD_SIZE, Head, MAX_PAYLOAD, RemoteError, VERSION, Violation};
+use super::{Decoder, FrameType, HEAD_SIZE, Head, MAX_PAYLOAD, RemoteError, VERSION, Violation};
+use crate::fixed::FixedFrame;
 use crate::{Payload, Segment};
 
 /// One frame, with whatever its head says: [`validate`](Self::validate) tells whether it may be
@@ -129,6 +130,26 @@ impl Frame {
         Ok(segment(head, self.payload.clone().into_bytes()))
     }
 
+    /// Takes the first frame off `bytes`, with a limit of [`MAX_PAYLOAD`]; `None` when there are no
+    /// bytes. A [`Decoder`] does it for a stream of them.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the bytes break; [`Violation::UnexpectedEof`] when they end in the middle of the
+    /// frame.
+    pub fn decode(bytes: &mut Bytes) -> Result<Option<Self>, Violation> {
+        let mut decoder = Decoder::new(MAX_PAYLOAD);
+        decoder.push(bytes.clone());
+        match decoder.poll()? {
+            Some(frame) => {
+                bytes.advance(frame.total_size());
+                Ok(Some(frame))
+            }
+            None if bytes.is_empty() => Ok(None),
+            None => Err(Violation::UnexpectedEof),
+        }
+    }
+
     /// The increment of a WINDOW_UPDATE; bytes behind it are ignored.
     ///
     /// # Errors
@@ -177,6 +198,33 @@ impl Frame {
             (Some(a), Some(b), Some(c), Some(d)) => Ok(u32::from_be_bytes([a, b, c, d])),
             _ => Err(Violation::PayloadTooShort { kind: expected, length: self.length() }),
         }
+    }
+}
+
+impl FixedFrame for Frame {
+    const HEAD: usize = HEAD_SIZE;
+    type Violation = Violation;
+    type EncodeError = Violation;
+
+    fn parse_head(head: &[u8], most: usize) -> Result<(Self, usize), Violation> {
+        let head = head.first_chunk().ok_or(Violation::UnexpectedEof)?;
+        let Head { kind, stream, length } = Head::parse(*head, most)?;
+        // Within the limit, which is a `usize`.
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Ok((Self::new(kind, stream, Payload::new()), length))
+    }
+
+    fn take_payload(&mut self, payload: Payload) -> Result<(), Violation> {
+        self.payload = payload;
+        Ok(())
+    }
+
+    fn encode(&self) -> Result<Segment, Violation> {
+        self.encode()
+    }
+
+    fn kind(violation: &Violation) -> &'static str {
+        violation.kind().name()
     }
 }
 
@@ -263,6 +311,22 @@ mod tests {
         let length = MAX_PAYLOAD as u64 + 1;
         let expected = Violation::PayloadTooLarge { length, limit: MAX_PAYLOAD };
         assert_eq!(frame.encode().unwrap_err(), expected);
+    }
+
+    #[test]
+    fn one_frame_is_taken_off_at_a_time() {
+        let mut bytes = Frame::open(1).encode().unwrap().into_bytes().to_vec();
+        bytes.extend_from_slice(&Frame::data(1, b"hello".to_vec()).encode().unwrap().into_bytes());
+        let mut bytes = Bytes::from(bytes);
+        assert_eq!(Frame::decode(&mut bytes), Ok(Some(Frame::open(1))));
+        for cut in 1..bytes.len() {
+            let mut cut = bytes.slice(..cut);
+            assert_eq!(Frame::decode(&mut cut), Err(Violation::UnexpectedEof));
+        }
+        assert_eq!(Frame::decode(&mut bytes), Ok(Some(Frame::data(1, b"hello".to_vec()))));
+        assert_eq!(Frame::decode(&mut bytes), Ok(None));
+        let mut nine = Bytes::from_static(&[9; 9]);
+        assert_eq!(Frame::decode(&mut nine), Err(Violation::UnexpectedEof));
     }
 
     #[test]

@@ -7,13 +7,14 @@
 
 mod config;
 mod connection;
-mod decoder;
 mod early;
 mod error;
 mod frame;
 mod head;
 mod ids;
 mod late;
+#[cfg(feature = "serde")]
+mod notation;
 mod pings;
 mod stream;
 mod violation;
@@ -23,11 +24,14 @@ pub use config::{
     LateError, LateWrites, PeerIds, Pongs,
 };
 pub use connection::Connection;
-pub use decoder::Decoder;
 pub use error::{ErrorKind, RemoteError};
 pub use frame::Frame;
 pub use head::{FrameType, Head};
 pub use violation::Violation;
+
+/// Turns bytes, cut anywhere, into [`Frame`]s; made with a limit of payload, [`MAX_PAYLOAD`] in the
+/// original's codec. 0 means no payload at all.
+pub type Decoder = crate::fixed::FrameDecoder<Frame>;
 
 /// The only version of a frame (section 2): the original's `FrameVersion`.
 pub const VERSION: u8 = 1;

@@ -139,7 +139,9 @@ impl Run {
     pub fn end(&self, outcome: Result<&'static str, Trouble>) -> ! {
         match outcome {
             Ok(outcome) => self.tell(outcome, "", 0),
-            Err(trouble @ Trouble::Impossible(_)) => self.tell("impossible", &trouble.to_string(), 4),
+            Err(trouble @ Trouble::Impossible(_)) => {
+                self.tell("impossible", &trouble.to_string(), 4)
+            }
             Err(trouble) => {
                 let detail = format!("{}: {trouble}", self.phase());
                 self.tell("failed", &detail, 1)

@@ -45,7 +45,8 @@ enum Command {
 impl Peer {
     fn start(run: &Run, socket: TcpStream) -> Self {
         let mode = if run.options.is_client() { Mode::Client } else { Mode::Server };
-        let mut task = Task { connection: Connection::new(socket, Config::default(), mode), wanted: None };
+        let mut task =
+            Task { connection: Connection::new(socket, Config::default(), mode), wanted: None };
         let (commands, asked) = unbounded();
         let (tell, inbound) = unbounded();
         smol::spawn(async move {
