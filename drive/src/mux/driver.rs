@@ -48,6 +48,8 @@ struct View {
     wants_input: bool,
     closed: bool,
     aborted: bool,
+    /// The machine may have more to send than there was room for.
+    more: bool,
     due: Option<Instant>,
 }
 
@@ -68,31 +70,22 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
 
     /// Takes the transport, unless a stream writes through at the moment: that one rings.
     fn take(&self) -> Option<Box<Link<I>>> {
-        let mut state = self.core.lock();
-        state.rung = false;
-        state.desk.ask()
+        self.core.lock().desk.ask()
     }
 
     /// Puts it back, unless there is more to do.
-    fn put_back(&self, link: Box<Link<I>>, view: &View) -> Option<Box<Link<I>>> {
+    fn rest(&self, link: Box<Link<I>>, view: &View) -> Option<Box<Link<I>>> {
         let mut state = self.core.lock();
-        state.armed = self.timer;
-        state.held_back = !view.wants_input;
-        let more = state.machine.wants_output() && !link.is_clogged()
-            || !view.wants_input && state.machine.wants_input()
-            || !view.closed && state.machine.closed().is_some()
-            || state.earlier_deadline();
-        if more {
-            return Some(link);
-        }
-        state.desk.put_back(link);
-        None
+        state.seen.armed = self.timer;
+        state.seen.held_back = !view.wants_input;
+        state.rest(link, view.more)
     }
 
     /// Hands in what arrived, hands out what happened, and takes what is to be sent.
     fn look(&mut self, link: &mut Link<I>, arrived: Arrived, due: Option<Instant>) -> View {
         let now = self.clock.now();
         let mut state = self.core.lock();
+        state.desk.look();
         match arrived {
             Arrived::Nothing => {}
             Arrived::Bytes(bytes) => state.machine.handle_input(now, bytes),
@@ -105,15 +98,16 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
         let failure = link.failure();
         state.tell_failure(now, failure);
         crate::deadline::reached(&mut state.machine, now, due);
-        link.fill(&mut state.machine, now);
+        let more = link.fill(&mut state.machine, now);
         state.hand_out(now, &mut self.wakes);
         let view = View {
             wants_input: state.machine.wants_input(),
             closed: state.machine.closed().is_some(),
             aborted: state.aborted,
+            more,
             due: state.machine.poll_timeout(),
         };
-        state.closing |= view.closed;
+        state.seen.closed |= view.closed;
         drop(state);
         self.wakes.wake();
         view
@@ -213,7 +207,7 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
                 Due::LookAgain => {}
                 Due::NotYet if moved => {}
                 Due::NotYet if read >= MUCH => break,
-                Due::NotYet => match self.put_back(link, &view) {
+                Due::NotYet => match self.rest(link, &view) {
                     Some(back) => link = back,
                     None => return Poll::Pending,
                 },
@@ -221,8 +215,8 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
         }
         // What was read in the last round is handed in before others get their turn.
         let view = self.look(&mut link, arrived, due);
-        if let Some(link) = self.put_back(link, &view) {
-            self.core.lock().desk.put_back(link);
+        if let Some(link) = self.rest(link, &view) {
+            self.core.lock().desk.rest(link, |_, _| false);
         }
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -13,7 +13,7 @@ use trunkline_core::mux::{
 use trunkline_core::{CloseReason, Instant};
 
 use super::MuxError;
-use super::handoff::Bell;
+use super::handoff::{Bell, Std};
 use super::line::Place;
 use super::link::Link;
 use super::slots::For;
@@ -140,13 +140,13 @@ pub(super) trait Handle: Send + Sync {
 /// What a connection's handles and its driver share.
 pub(super) struct Core<M, I> {
     state: Mutex<State<M, I>>,
-    pub(super) bell: Arc<Bell>,
+    pub(super) bell: Arc<Bell<Std>>,
     pub(super) clock: Clock,
 }
 
 impl<M: Mux, I: Io> Core<M, I> {
     pub(super) fn new(machine: M, io: I, clock: Clock) -> Self {
-        let bell = Arc::new(Bell::default());
+        let bell = Bell::new();
         let link = Box::new(Link::new(io, &bell));
         Self { state: Mutex::new(State::new(machine, link)), bell, clock }
     }
@@ -187,9 +187,7 @@ impl<M: Mux, I: Io> Core<M, I> {
         state.hand_out(now, &mut wakes);
         let mut ring = false;
         if !state.over {
-            ring = link.take().is_some_and(|link| state.desk.put_back(link)) && !state.rung;
-            state.rung |= ring;
-            ring |= state.must_ring();
+            ring = link.take().is_some_and(|link| state.put_back(link));
         }
         drop(state);
         // A transport that nobody drives any more.
@@ -203,7 +201,7 @@ impl<M: Mux, I: Io> Core<M, I> {
     /// Writes what the machine holds into the transport at once, if nobody else is at it.
     fn write_now(&self, mut state: MutexGuard<'_, State<M, I>>, now: Instant, wakes: Wakes) {
         let may = state.desk.tool().is_some_and(|link| link.may_write_through());
-        let Some(mut link) = state.desk.take_if(may) else {
+        let Some(mut link) = may.then(|| state.desk.take()).flatten() else {
             return self.settle(state, now, wakes);
         };
         link.fill(&mut state.machine, now);

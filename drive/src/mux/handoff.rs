@@ -8,22 +8,71 @@
 //!
 //! The driver is rung through a [`Bell`]. The transport rings it too: its wakers are [`Side`]s,
 //! owned by the connection, so that no future that is dropped takes a wake-up along.
+//!
+//! All this is checked under every interleaving, by the test beside it; that is why it stands alone
+//! and takes its locks and flags from [`Primitives`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-/// A tool that lies here unless somebody works with it.
+/// What the hand-off is built on: the standard library's, or a model's.
+pub(super) trait Primitives: 'static {
+    /// A flag that threads share.
+    type Flag: Send + Sync;
+    /// A lock around a waker.
+    type Slot: Send + Sync;
+
+    fn flag() -> Self::Flag;
+    fn swap(flag: &Self::Flag, value: bool) -> bool;
+    fn load(flag: &Self::Flag) -> bool;
+    fn slot() -> Self::Slot;
+    fn with<R>(slot: &Self::Slot, call: impl FnOnce(&mut Option<Waker>) -> R) -> R;
+}
+
+/// The standard library's.
+pub(super) enum Std {}
+
+impl Primitives for Std {
+    type Flag = std::sync::atomic::AtomicBool;
+    type Slot = std::sync::Mutex<Option<Waker>>;
+
+    fn flag() -> Self::Flag {
+        Self::Flag::new(false)
+    }
+
+    fn swap(flag: &Self::Flag, value: bool) -> bool {
+        flag.swap(value, std::sync::atomic::Ordering::AcqRel)
+    }
+
+    fn load(flag: &Self::Flag) -> bool {
+        flag.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    fn slot() -> Self::Slot {
+        Self::Slot::default()
+    }
+
+    fn with<R>(slot: &Self::Slot, call: impl FnOnce(&mut Option<Waker>) -> R) -> R {
+        call(&mut slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// A tool that lies here unless somebody works with it. Every method is called under the state's
+/// lock; where one says that the driver must be rung, it is rung once the lock is released.
 #[derive(Debug)]
 pub(super) struct Desk<T> {
     tool: Option<T>,
-    /// The driver came while it was away.
+    /// The driver came while the tool was away.
     asked: bool,
+    /// The driver was rung and has not come yet.
+    rung: bool,
+    /// Somebody left work behind while the tool was away.
+    left: bool,
 }
 
 impl<T> Desk<T> {
     pub(super) const fn new(tool: T) -> Self {
-        Self { tool: Some(tool), asked: false }
+        Self { tool: Some(tool), asked: false, rung: false, left: false }
     }
 
     /// A look at the tool, if it is here.
@@ -41,77 +90,109 @@ impl<T> Desk<T> {
         self.tool.take()
     }
 
-    /// The same, if the caller wants it.
-    pub(super) fn take_if(&mut self, wanted: bool) -> Option<T> {
-        self.tool.take_if(|_| wanted)
-    }
-
-    /// For the driver: the same, and when it is away whoever holds it must ring.
+    /// For the driver: the same, and when the tool is away whoever holds it will ring.
     pub(super) const fn ask(&mut self) -> Option<T> {
+        self.rung = false;
         self.asked = self.tool.is_none();
         self.tool.take()
     }
 
-    /// Puts the tool back; says whether the driver came for it.
-    pub(super) fn put_back(&mut self, tool: T) -> bool {
+    /// For who leaves work behind: whether the driver must be rung for it. While the tool is away
+    /// that is its holder's business, and after the first ring nobody's.
+    pub(super) fn leave(&mut self, work: impl FnOnce(&T) -> bool) -> bool {
+        let Some(tool) = &self.tool else {
+            self.left = true;
+            return false;
+        };
+        let ring = !self.rung && work(tool);
+        self.rung |= ring;
+        ring
+    }
+
+    /// For whoever holds the tool, before it does what there is to do: what is left behind from now
+    /// on is new.
+    pub(super) const fn look(&mut self) {
+        self.left = false;
+    }
+
+    /// Puts the tool back; says whether the driver must be rung, for having come in vain or for the
+    /// work there is.
+    pub(super) fn put_back(&mut self, tool: T, work: impl FnOnce(&T) -> bool) -> bool {
+        let asked = std::mem::take(&mut self.asked);
+        let ring = !self.rung && (asked || work(&tool));
         self.tool = Some(tool);
-        std::mem::take(&mut self.asked)
+        self.rung |= ring;
+        ring
+    }
+
+    /// For the driver: puts the tool back, unless there is work; the question says whether any was
+    /// left behind since the last look.
+    pub(super) fn rest(&mut self, tool: T, work: impl FnOnce(&T, bool) -> bool) -> Option<T> {
+        if work(&tool, self.left) {
+            return Some(tool);
+        }
+        self.tool = Some(tool);
+        None
     }
 }
 
 /// Wakes the driver, whichever task it is at the moment.
-#[derive(Debug, Default)]
-pub(super) struct Bell(Mutex<Option<Waker>>);
+pub(super) struct Bell<P: Primitives>(P::Slot);
 
-impl Bell {
+impl<P: Primitives> Bell<P> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(P::slot()))
+    }
+
     /// For the driver, at the beginning of each poll: this is the task to wake.
     pub(super) fn register(&self, waker: &Waker) {
-        let mut driver = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *driver {
+        P::with(&self.0, |driver| match driver {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
-        }
+        });
     }
 
     /// Wakes it; must not be called under a lock.
     pub(super) fn ring(&self) {
-        let driver = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(driver) = driver {
+        if let Some(driver) = P::with(&self.0, |driver| driver.clone()) {
             driver.wake();
         }
     }
 }
 
 /// One direction of the transport: its waker, and whether it was woken.
-#[derive(Debug)]
-pub(super) struct Side {
-    bell: Arc<Bell>,
-    woken: AtomicBool,
+pub(super) struct Side<P: Primitives> {
+    bell: Arc<Bell<P>>,
+    woken: P::Flag,
 }
 
-impl Side {
-    pub(super) fn new(bell: &Arc<Bell>) -> Arc<Self> {
-        Arc::new(Self { bell: Arc::clone(bell), woken: AtomicBool::new(false) })
+impl<P: Primitives> Side<P> {
+    pub(super) fn new(bell: &Arc<Bell<P>>) -> Arc<Self> {
+        Arc::new(Self { bell: Arc::clone(bell), woken: P::flag() })
     }
 
     /// Whether it was woken since this was asked last.
     pub(super) fn heard(&self) -> bool {
-        self.woken.swap(false, Ordering::AcqRel)
+        P::swap(&self.woken, false)
     }
 
     /// Whether it was woken, without taking note.
     pub(super) fn is_woken(&self) -> bool {
-        self.woken.load(Ordering::Acquire)
+        P::load(&self.woken)
     }
 }
 
-impl Wake for Side {
+impl<P: Primitives> Wake for Side<P> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
+        P::swap(&self.woken, true);
         self.bell.ring();
     }
 }
+
+#[cfg(test)]
+#[path = "handoff_tests.rs"]
+mod tests;

@@ -4,25 +4,25 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use trunkline_core::Instant;
 use trunkline_core::mux::{Mux, Reserved};
-use trunkline_core::{Instant, Segment};
 
 use super::buffers::Buffers;
-use super::handoff::{Bell, Side};
+use super::handoff::{Bell, Side, Std};
 use crate::Io;
 use crate::link::{Arrived, ROUNDS};
 use crate::outgoing::{MOST_PARTS, Outgoing};
 
 /// One direction of the transport, as it is waited for.
 struct Direction {
-    side: Arc<Side>,
+    side: Arc<Side<Std>>,
     waker: Waker,
     /// It said `Pending`: it is not asked again until it has woken its waker.
     waits: bool,
 }
 
 impl Direction {
-    fn new(bell: &Arc<Bell>) -> Self {
+    fn new(bell: &Arc<Bell<Std>>) -> Self {
         let side = Side::new(bell);
         Self { waker: Waker::from(Arc::clone(&side)), side, waits: false }
     }
@@ -52,7 +52,7 @@ pub(super) struct Link<I> {
 }
 
 impl<I: Io> Link<I> {
-    pub(super) fn new(io: I, bell: &Arc<Bell>) -> Self {
+    pub(super) fn new(io: I, bell: &Arc<Bell<Std>>) -> Self {
         Self {
             io,
             outgoing: Outgoing::new(),
@@ -66,19 +66,17 @@ impl<I: Io> Link<I> {
         }
     }
 
-    /// Takes what the machine wants to send, as far as there is room.
-    pub(super) fn fill(&mut self, machine: &mut impl Mux, now: Instant) {
+    /// Takes what the machine wants to send, as far as there is room; says whether there may be
+    /// more.
+    pub(super) fn fill(&mut self, machine: &mut impl Mux, now: Instant) -> bool {
         while self.outgoing.has_room() {
             match machine.poll_transmit(now) {
                 Some(_) if self.write_failed => {}
-                Some(segment) => self.push(segment),
-                None => break,
+                Some(segment) => self.outgoing.push(segment),
+                None => return false,
             }
         }
-    }
-
-    fn push(&mut self, segment: Segment) {
-        self.outgoing.push(segment);
+        true
     }
 
     /// Whether the transport has taken everything.
@@ -94,6 +92,11 @@ impl<I: Io> Link<I> {
     /// Whether the transport takes nothing at the moment, and will say when it does.
     pub(super) fn is_clogged(&self) -> bool {
         self.write_failed || self.writing.waits && !self.writing.side.is_woken()
+    }
+
+    /// Whether frames of the machine go anywhere: into the transport, or, when that has failed, away.
+    pub(super) fn takes(&self) -> bool {
+        self.write_failed || !self.is_clogged()
     }
 
     /// Whether a frame of a caller can be put behind what waits here.

@@ -52,14 +52,7 @@ pub(super) struct State<M, I> {
     pub(super) streams: usize,
     /// Whether a handle of the connection itself lives: without one nobody accepts.
     pub(super) listening: bool,
-    /// The driver was rung and has not come yet.
-    pub(super) rung: bool,
-    /// The deadline that the driver's timer is set to.
-    pub(super) armed: Option<Instant>,
-    /// The driver rests although the transport may have more, because nobody reads.
-    pub(super) held_back: bool,
-    /// The driver has seen that the machine is over.
-    pub(super) closing: bool,
+    pub(super) seen: Seen,
     /// The user wants no farewell.
     pub(super) aborted: bool,
     /// The driver is done with the transport, or gone.
@@ -77,10 +70,7 @@ impl<M: Mux, I: Io> State<M, I> {
             pings: Vec::new(),
             streams: 0,
             listening: true,
-            rung: false,
-            armed: None,
-            held_back: false,
-            closing: false,
+            seen: Seen::default(),
             aborted: false,
             over: false,
             small: BytesMut::new(),
@@ -160,25 +150,23 @@ impl<M: Mux, I: Io> State<M, I> {
         }
     }
 
-    /// Whether there is something that only the driver does; whoever gets a yes must ring.
+    /// Whether the driver must be rung for what a command has left behind.
     pub(super) fn must_ring(&mut self) -> bool {
-        if self.rung || self.over {
-            return false;
-        }
-        // Whoever holds the transport looks at all this before it puts it back.
-        let Some(link) = self.desk.tool() else { return false };
-        self.rung = link.may_write()
-            || self.machine.wants_output() && !link.is_clogged()
-            || self.held_back && self.machine.wants_input()
-            || !self.closing && self.machine.closed().is_some()
-            || self.earlier_deadline();
-        self.rung
+        let Self { machine, desk, seen, over, .. } = self;
+        !*over && desk.leave(|link| seen.is_outdated(machine, link, true))
     }
 
-    /// Whether the machine has a deadline before the one that the driver's timer is set to.
-    pub(super) fn earlier_deadline(&self) -> bool {
-        let due = self.machine.poll_timeout();
-        due.is_some_and(|due| self.armed.is_none_or(|armed| due < armed))
+    /// Puts the transport back after a write of a stream's own; says whether to ring.
+    pub(super) fn put_back(&mut self, link: Box<Link<I>>) -> bool {
+        let Self { machine, desk, seen, .. } = self;
+        desk.put_back(link, |link| seen.is_outdated(machine, link, true))
+    }
+
+    /// Puts the transport back for the driver, unless there is more for it to do; `more` says that
+    /// the machine was not asked for all it had to send.
+    pub(super) fn rest(&mut self, link: Box<Link<I>>, more: bool) -> Option<Box<Link<I>>> {
+        let Self { machine, desk, seen, .. } = self;
+        desk.rest(link, |link, left| seen.is_outdated(machine, link, left || more))
     }
 
     /// A copy of the front of a caller's slices, without an allocation where it is small.
@@ -212,5 +200,29 @@ impl<M: Mux, I: Io> State<M, I> {
         self.streams = self.streams.saturating_sub(1);
         self.end_if_unused(now);
         wakers
+    }
+}
+
+/// What the driver knew when it came to rest.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// The deadline that its timer is set to.
+    pub(super) armed: Option<Instant>,
+    /// The machine wanted no input.
+    pub(super) held_back: bool,
+    /// The machine is over.
+    pub(super) closed: bool,
+}
+
+impl Seen {
+    /// Whether there is something now that only the driver does. `output` says whether the machine
+    /// may have something to send that it had not before.
+    fn is_outdated<I: Io>(&self, machine: &impl Mux, link: &Link<I>, output: bool) -> bool {
+        let earlier = |due| self.armed.is_none_or(|armed| due < armed);
+        link.may_write()
+            || output && link.takes() && machine.wants_output()
+            || self.held_back && machine.wants_input()
+            || !self.closed && machine.closed().is_some()
+            || machine.poll_timeout().is_some_and(earlier)
     }
 }
