@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod compat;
+pub mod matrix;
 mod options;
 mod pattern;
 mod plays;

@@ -2,7 +2,8 @@
 
 use std::process;
 
-use futures::future::try_join;
+use futures::channel::oneshot;
+use futures::future::{join, try_join};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::pattern::take_end;
@@ -10,6 +11,9 @@ use crate::streams::{close_own, close_served};
 use crate::{Run, Scenario, Session, Trouble};
 
 const SIZES: [u64; 8] = [1, 64, 1000, 4096, 16_384, 65_536, 262_145, 1_000_003];
+
+/// More than any test moves.
+const ENDLESS: u64 = 1 << 50;
 
 /// Plays the scenario of the command line and returns its outcome.
 ///
@@ -19,7 +23,7 @@ const SIZES: [u64; 8] = [1, 64, 1000, 4096, 16_384, 65_536, 262_145, 1_000_003];
 pub async fn play<S: Session>(run: &Run, session: &S) -> Result<&'static str, Trouble> {
     match run.options.scenario {
         Scenario::Echo => echo(run, session).await?,
-        Scenario::Bulk => bulk(run, session, |_| {}).await?,
+        Scenario::Bulk => bulk(run, session, run.options.bytes, |_| {}).await?,
         Scenario::Short => short(run, session).await?,
         Scenario::HalfClose if !S::HALF_CLOSE => return Err(Trouble::Impossible("half-close")),
         Scenario::HalfClose => half_close(run, session).await?,
@@ -51,17 +55,35 @@ async fn short<S: Session>(run: &Run, session: &S) -> Result<(), Trouble> {
     }
 }
 
-async fn bulk<S: Session>(run: &Run, session: &S, seen: impl FnMut(u64)) -> Result<(), Trouble> {
+async fn bulk<S: Session>(
+    run: &Run,
+    session: &S,
+    total: u64,
+    mut seen: impl FnMut(u64),
+) -> Result<(), Trouble> {
     let stream = run.one(session).await?;
-    let total = run.options.bytes;
     let (mine, theirs) = if run.options.is_client() { (1, 2) } else { (2, 1) };
     run.at("bytes both ways");
     let (mut from, mut to) = stream.split();
+    let (begin, begun) = oneshot::channel();
+    let mut begin = Some(begin).filter(|_| !run.options.is_client());
+    let seen = |received| {
+        begin = None;
+        seen(received);
+    };
     // The reader comes first: when both fail, what it saw is what counts.
     let take = run.take(&mut from, theirs, total, seen);
-    let send = run.send(&mut to, mine, total);
-    let (took, sent) = futures::future::join(take, send).await;
-    took.and(sent)?;
+    let send = async {
+        // A server begins when the first bytes have come.
+        let _: Result<(), _> = begun.await;
+        run.send(&mut to, mine, total).await
+    };
+    if S::WRITER_LEARNS {
+        let (took, sent) = join(take, send).await;
+        took.and(sent)?;
+    } else {
+        try_join(take, send).await?;
+    }
     run.close_one::<S>(from.reunite(to).expect("its own halves")).await
 }
 
@@ -181,7 +203,7 @@ where
     }
 }
 
-/// Bulk until this process or the other one dies.
+/// Bulk without an end until this process or the other one dies.
 async fn loss<S: Session>(run: &Run, session: &S) -> Result<&'static str, Trouble> {
     let options = &run.options;
     let dies = options.scenario == Scenario::Die;
@@ -191,8 +213,8 @@ async fn loss<S: Session>(run: &Run, session: &S) -> Result<&'static str, Troubl
             process::exit(9);
         }
     };
-    let outcome = match bulk(run, session, seen).await {
-        Ok(()) => return Err(Trouble::Other("all bytes came, and nobody died".to_owned())),
+    let outcome = match bulk(run, session, ENDLESS, seen).await {
+        Ok(()) => return Err(Trouble::Other("nobody died".to_owned())),
         Err(trouble @ Trouble::End { .. }) => ("eof", trouble),
         Err(trouble @ Trouble::Io { .. }) => ("error", trouble),
         Err(trouble) => return Err(trouble),

@@ -1,7 +1,11 @@
 //! A peer over the crate `tokio-yamux`.
 
+use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
+use futures::io::{AsyncRead, AsyncWrite};
 use futures::stream::StreamExt;
 use smol::channel::{Receiver, unbounded};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,18 +58,21 @@ impl Peer {
 }
 
 impl Session for Peer {
-    type Stream = TokioStream<StreamHandle>;
+    type Stream = Kept;
+
+    /// A writer without credit is woken by nothing but a frame, also when the session is gone.
+    const WRITER_LEARNS: bool = false;
 
     async fn open(&self) -> io::Result<Self::Stream> {
         let opened = self.control.clone().open_stream().await;
-        opened.map(TokioStream).map_err(|error| match error {
+        opened.map(Kept::new).map_err(|error| match error {
             Error::RemoteGoAway => io::Error::new(io::ErrorKind::ConnectionRefused, error),
             error => io::Error::other(error),
         })
     }
 
     async fn accept(&self) -> io::Result<Self::Stream> {
-        self.inbound.recv().await.map(TokioStream).map_err(|_| ended())
+        self.inbound.recv().await.map(Kept::new).map_err(|_| ended())
     }
 
     /// It has a keep-alive of its own, and offers no call.
@@ -83,5 +90,72 @@ impl Session for Peer {
     /// dropped, and the socket with it.
     async fn close(&self) {
         self.task.abort();
+    }
+}
+
+/// A stream that is also read from while it is written to, into a buffer that the peer's window bounds:
+/// in this crate nobody but a reader takes notice of credit, so that one who only writes stands still.
+struct Kept {
+    inner: TokioStream<StreamHandle>,
+    early: VecDeque<u8>,
+    reader: Option<Waker>,
+}
+
+impl Kept {
+    fn new(inner: StreamHandle) -> Self {
+        Self { inner: TokioStream(inner), early: VecDeque::new(), reader: None }
+    }
+
+    /// Reads on, and wakes the reader when it brought something.
+    fn read_early(&mut self, cx: &mut Context<'_>) {
+        let mut buffer = [0; 16 << 10];
+        while let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(cx, &mut buffer) {
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
+            }
+            match read {
+                // The end stays for the reader, who is told of it once more.
+                Ok(0) | Err(_) => return,
+                Ok(len) => self.early.extend(&buffer[..len]),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Kept {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.early.is_empty() {
+            self.reader = Some(cx.waker().clone());
+            return Pin::new(&mut self.inner).poll_read(cx, into);
+        }
+        Poll::Ready(io::Read::read(&mut self.early, into))
+    }
+}
+
+impl AsyncWrite for Kept {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, from);
+        if written.is_ready() {
+            return written;
+        }
+        self.read_early(cx);
+        // What was read may have been the credit.
+        Pin::new(&mut self.inner).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_close(cx)
     }
 }
