@@ -5,6 +5,7 @@
 mod calls;
 mod codec;
 mod command;
+mod compare;
 mod count;
 mod files;
 mod gate;
@@ -28,12 +29,17 @@ use work::Work;
 
 const HELP: &str = "\
 usage: cargo run --release -p trunkline-bench -- [SCENARIO..] [--quick] [--json]
+       cargo run --release -p trunkline-bench -- mux [SCENARIO..] [--only WORD,..] [--quick]
+                                                      [--json] [--docs]
        cargo run --release -p trunkline-bench -- gate [--store]
 
   SCENARIO..   measure these, all of them without a name
   --quick      fewer and smaller runs
   --json       one JSON object for each row instead of the table
   --list       list the scenarios
+  mux          multiplexers: every subject in every scenario, or those that are named
+  --only       subjects whose name has one of these words, beside the bare transports
+  --docs       write tables, charts and goals into docs/
   gate         compare the counts that no machine changes with bench/gate.json
   gate --store write the counts of this run to bench/gate.json
 ";
@@ -86,6 +92,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["gate"] => gate::hold(),
         ["gate", "--store"] => gate::store(),
+        ["mux", args @ ..] => compare::Wanted::parse(args).and_then(|wanted| compare::run(&wanted)),
         // What callgrind looks at.
         ["work", work, payload, frames] => do_work(work, payload, frames),
         // What stands between two processes of the scenario `files`.

@@ -107,23 +107,31 @@ const HEAD: [&str; 7] = ["scenario", "case", "who", "median", "min-max", "ratio"
 
 /// The rows as a table that is Markdown too.
 pub(crate) fn table(rows: &[Row]) -> String {
-    let cells: Vec<_> = rows.iter().map(Row::cells).collect();
-    let mut widths = HEAD.map(str::len);
-    for row in &cells {
+    let head = HEAD.map(str::to_owned).to_vec();
+    let cells = rows.iter().map(|row| row.cells().to_vec());
+    columns(&[head].into_iter().chain(cells).collect::<Vec<_>>())
+}
+
+/// Lines of cells as a table that is Markdown too; the first line is its head.
+pub(crate) fn columns(lines: &[Vec<String>]) -> String {
+    let Some(head) = lines.first() else { return String::new() };
+    let mut widths = vec![3; head.len()];
+    for row in lines {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
-    line(&mut text, &HEAD.map(str::to_owned), widths);
-    line(&mut text, &widths.map(|width| "-".repeat(width)), widths);
-    for row in &cells {
-        line(&mut text, row, widths);
+    line(&mut text, head, &widths);
+    let rule: Vec<_> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    line(&mut text, &rule, &widths);
+    for row in lines.iter().skip(1) {
+        line(&mut text, row, &widths);
     }
     text
 }
 
-fn line(text: &mut String, cells: &[String; 7], widths: [usize; 7]) {
+fn line(text: &mut String, cells: &[String], widths: &[usize]) {
     for (cell, width) in cells.iter().zip(widths) {
         let _ = write!(text, "| {cell:<width$} ");
     }
@@ -136,6 +144,7 @@ pub(crate) fn number(value: f64) -> String {
         0.0 => "0".to_owned(),
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
+        0.0..0.1 => format!("{value:.3}"),
         _ => format!("{value:.2}"),
     }
 }

@@ -14,7 +14,9 @@ use tokio::net::TcpListener;
 
 use super::count::Counted;
 use super::queue::Queue;
-use super::transport::{Kind, SmolLink, TokioLink, TokioPipe, address, tokio_connect, tokio_pair};
+use super::transport::{
+    Kind, SmolLink, TokioLink, TokioPipe, address, tokio_connect, tokio_listen, tokio_pair,
+};
 use super::{Mux, Stream};
 
 /// Bytes in flight of each stream with bounded flight.
@@ -79,7 +81,7 @@ impl RawTokio {
     ///
     /// What the system says to a listener.
     pub async fn pair(kind: Kind) -> io::Result<(Self, Self)> {
-        let listener = Arc::new(TcpListener::bind(address()).await?);
+        let listener = Arc::new(tokio_listen(kind)?);
         let to = listener.local_addr()?;
         let end = Self { kind, listener, to, others: Queue::default() };
         Ok((end.clone(), end))
@@ -92,8 +94,8 @@ impl Mux for RawTokio {
     const PORT_EACH: bool = true;
 
     async fn open(&self) -> io::Result<Self::Stream> {
-        if self.kind == Kind::Tcp {
-            let stream = tokio_connect(self.to).await?;
+        if self.kind.is_tcp() {
+            let stream = tokio_connect(self.kind, self.to).await?;
             return Ok(TokioStream(Counted::new(TokioPipe::Tcp(stream))));
         }
         let (one, other) = tokio_pair(self.kind).await?;
@@ -102,7 +104,7 @@ impl Mux for RawTokio {
     }
 
     async fn accept(&self) -> io::Result<Self::Stream> {
-        if self.kind == Kind::Tcp {
+        if self.kind.is_tcp() {
             let (stream, _) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
             return Ok(TokioStream(Counted::new(TokioPipe::Tcp(stream))));

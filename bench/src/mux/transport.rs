@@ -6,13 +6,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::count::Counted;
 use super::simlink::{Properties, SimLink};
 
 /// Bytes that a pipe in memory holds in each direction.
 const PIPE: usize = 1 << 20;
+
+/// What a bounded socket is asked to hold; the system doubles it.
+const BOUNDED: u32 = 128 << 10;
 
 /// Which transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum Kind {
     Duplex,
     /// Loopback TCP, no delay, socket buffers as the system has them.
     Tcp,
+    /// Loopback TCP with socket buffers of 256 KiB.
+    TcpBounded,
     /// A simulated link of 1 Gbit/s and 50 ms there and back.
     Link,
 }
@@ -32,6 +37,7 @@ impl Kind {
         match self {
             Self::Duplex => "duplex",
             Self::Tcp => "tcp",
+            Self::TcpBounded => "tcp-256k",
             Self::Link => "link",
         }
     }
@@ -39,7 +45,13 @@ impl Kind {
     /// The transport of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Duplex, Self::Tcp, Self::Link].into_iter().find(|kind| kind.name() == name)
+        let all = [Self::Duplex, Self::Tcp, Self::TcpBounded, Self::Link];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it is TCP.
+    pub(crate) const fn is_tcp(self) -> bool {
+        matches!(self, Self::Tcp | Self::TcpBounded)
     }
 }
 
@@ -78,9 +90,9 @@ pub async fn tokio_pair(kind: Kind) -> io::Result<(TokioLink, TokioLink)> {
             let (one, other) = tokio::io::duplex(PIPE);
             (TokioPipe::Duplex(one), TokioPipe::Duplex(other))
         }
-        Kind::Tcp => {
-            let listener = TcpListener::bind(address()).await?;
-            let one = tokio_connect(listener.local_addr()?).await?;
+        Kind::Tcp | Kind::TcpBounded => {
+            let listener = tokio_listen(kind)?;
+            let one = tokio_connect(kind, listener.local_addr()?).await?;
             let (other, _) = listener.accept().await?;
             other.set_nodelay(true)?;
             (TokioPipe::Tcp(one), TokioPipe::Tcp(other))
@@ -93,8 +105,24 @@ pub async fn tokio_pair(kind: Kind) -> io::Result<(TokioLink, TokioLink)> {
     Ok((Counted::new(one), Counted::new(other)))
 }
 
-pub(crate) async fn tokio_connect(to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(to).await?;
+/// What connections of a listener inherit is set on it.
+pub(crate) fn tokio_listen(kind: Kind) -> io::Result<TcpListener> {
+    let socket = tokio_socket(kind)?;
+    socket.bind(address())?;
+    socket.listen(1024)
+}
+
+fn tokio_socket(kind: Kind) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    if kind == Kind::TcpBounded {
+        socket.set_send_buffer_size(BOUNDED)?;
+        socket.set_recv_buffer_size(BOUNDED)?;
+    }
+    Ok(socket)
+}
+
+pub(crate) async fn tokio_connect(kind: Kind, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = tokio_socket(kind)?.connect(to).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
