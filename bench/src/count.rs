@@ -17,10 +17,19 @@ pub(crate) struct Counts {
     pub(crate) allocations: f64,
 }
 
-/// Counts what one frame takes, by the difference of two runs: start and end fall out of it.
+/// Counts what one frame takes.
 pub(crate) fn per_frame(work: Work, payload: usize, frames: usize) -> Result<Counts, Failure> {
-    let (few, few_done) = counted(work, payload, frames)?;
-    let (many, many_done) = counted(work, payload, 3 * frames)?;
+    per_unit(frames, |frames| vec!["work".into(), work.name().into(), payload.to_string(), frames])
+}
+
+/// Counts what one unit takes, by the difference of two runs: start and end fall out of it. `args`
+/// are those of this program for so many units; it prints how many it did.
+pub(crate) fn per_unit(
+    units: usize,
+    args: impl Fn(String) -> Vec<String>,
+) -> Result<Counts, Failure> {
+    let (few, few_done) = counted(&args(units.to_string()))?;
+    let (many, many_done) = counted(&args((3 * units).to_string()))?;
     let done = (many_done - few_done) as f64;
     Ok(Counts {
         instructions: (many.instructions - few.instructions) / done,
@@ -28,7 +37,7 @@ pub(crate) fn per_frame(work: Work, payload: usize, frames: usize) -> Result<Cou
     })
 }
 
-fn counted(work: Work, payload: usize, frames: usize) -> Result<(Counts, usize), Failure> {
+fn counted(args: &[String]) -> Result<(Counts, usize), Failure> {
     let own = std::env::current_exe()
         .map_err(|error| Failure::new(format!("this program is nowhere: {error}")))?;
     let file = std::env::temp_dir().join(format!("trunkline-callgrind-{}", std::process::id()));
@@ -36,7 +45,7 @@ fn counted(work: Work, payload: usize, frames: usize) -> Result<(Counts, usize),
         .args(["--tool=callgrind", "--quiet"])
         .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(own)
-        .args(["work", work.name(), &payload.to_string(), &frames.to_string()])
+        .args(args)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| Failure::new(format!("valgrind is needed and did not start: {error}")))?;
@@ -47,7 +56,7 @@ fn counted(work: Work, payload: usize, frames: usize) -> Result<(Counts, usize),
         (true, Ok(done), Some(counts)) => Ok((counts, done)),
         _ => {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(Failure::new(format!("callgrind of {} failed: {said}", work.name())))
+            Err(Failure::new(format!("callgrind of `{}` failed: {said}", args.join(" "))))
         }
     }
 }

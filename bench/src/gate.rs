@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Failure;
 use crate::calls;
 use crate::count::per_frame;
+use crate::gate_mux;
 use crate::table::number;
 use crate::work::Work;
 
@@ -60,6 +61,9 @@ impl Figures {
             counts.insert(format!("reads per MiB: frames of {payload} B"), reads);
             let writes = rounded(calls::writes_per_mib(payload)?);
             counts.insert(format!("writes per MiB: pieces of {payload} B"), writes);
+        }
+        for (name, count) in gate_mux::counts()? {
+            counts.insert(name, rounded(count));
         }
         Ok(Self { rustc: env!("BENCH_RUSTC").into(), target: env!("BENCH_TARGET").into(), counts })
     }
@@ -134,7 +138,7 @@ fn compare(stored: &Figures, now: &Figures) -> Verdict {
             text.push_str(&format!("gate: {name}: stored or counted, not both\n"));
             continue;
         };
-        let slack = if name.starts_with(INSTRUCTIONS) && !same { OTHER_COMPILER } else { SLACK };
+        let slack = if name.starts_with("instructions ") && !same { OTHER_COMPILER } else { SLACK };
         let word = if *after > before * slack + NOISE {
             worse += 1;
             "WORSE"
@@ -146,6 +150,11 @@ fn compare(stored: &Figures, now: &Figures) -> Verdict {
         };
         let (before, after) = (number(*before), number(*after));
         text.push_str(&format!("gate: {word:<6} {after:>8} (stored {before:>8})  {name}\n"));
+        if word == "WORSE"
+            && let Some(command) = gate_mux::why(name)
+        {
+            text.push_str(&format!("gate:        why: {command}\n"));
+        }
     }
     if better > 0 {
         text.push_str(&format!(

@@ -9,6 +9,7 @@ mod compare;
 mod count;
 mod files;
 mod gate;
+mod gate_mux;
 mod memory;
 mod peers;
 mod pipe;
@@ -25,7 +26,11 @@ use std::time::Duration;
 
 use command::Programs;
 use table::Row;
+use trunkline_bench::allocator::Counting;
 use work::Work;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const HELP: &str = "\
 usage: cargo run --release -p trunkline-bench -- [SCENARIO..] [--quick] [--json]
@@ -95,6 +100,9 @@ fn main() -> ExitCode {
         ["mux", args @ ..] => compare::Wanted::parse(args).and_then(|wanted| compare::run(&wanted)),
         // What callgrind looks at.
         ["work", work, payload, frames] => do_work(work, payload, frames),
+        ["frames", wire, act, payload, streams, times] => {
+            gate_mux::do_frames(wire, act, [payload, streams, times])
+        }
         // What stands between two processes of the scenario `files`.
         ["relay", delay, rate, command @ ..] => do_relay(delay, rate, command),
         _ => measure(&args),

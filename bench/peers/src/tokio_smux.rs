@@ -46,7 +46,9 @@ impl Handle {
 }
 
 impl Stream for Handle {
-    const HALF_CLOSE: bool = false;
+    fn half_close(&self) -> bool {
+        false
+    }
 
     async fn write(&mut self, bytes: &Bytes) -> io::Result<()> {
         self.open()?.send_message(bytes.to_vec()).await.map_err(failed)

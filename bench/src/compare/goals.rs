@@ -1,7 +1,7 @@
 //! The goals P1 to P14, as far as one run can tell them, each for each of our wires.
 
-use trunkline_bench::mux::own::WIRES;
 use trunkline_bench::mux::spec::Scenario::{self, Bulk, Churn, Idle, Latency, Ping, PingIdle};
+use trunkline_bench::mux::wires::WIRES;
 
 use super::figures::{ALLOCATIONS, CPU, Figures, WRITES};
 use super::plan::Place;

@@ -91,6 +91,7 @@ impl Cell {
             transport: self.place.kind(),
             threads: self.place.threads,
             time: Duration::from_millis(millis),
+            units: 0,
             counts: self.counts,
         }
     }
@@ -175,7 +176,7 @@ fn subjects(scenario: Scenario, place: Place, players: &Players) -> Vec<String> 
     };
     add("raw", bare);
     add("raw-fc", bulk);
-    for wire in trunkline_bench::mux::own::WIRES {
+    for wire in trunkline_bench::mux::wires::WIRES {
         add(&format!("trunkline {wire}"), true);
         add(&format!("trunkline {wire} owned"), bulk || scenario == Scenario::Latency);
     }
@@ -188,7 +189,7 @@ fn subjects(scenario: Scenario, place: Place, players: &Players) -> Vec<String> 
     if place == Place::TCP {
         add("raw@smol", bare);
         add("raw-fc@smol", bulk);
-        for wire in trunkline_bench::mux::own::WIRES {
+        for wire in trunkline_bench::mux::wires::WIRES {
             add(&format!("trunkline {wire}@smol"), bare);
             add(&format!("trunkline {wire} owned@smol"), bulk);
         }

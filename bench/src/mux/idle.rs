@@ -4,7 +4,7 @@ use std::io;
 
 use super::count::{cpu, resident};
 use super::runtime::Runtime;
-use super::scenario::{Mark, establish, ping_pong, warm};
+use super::scenario::{Mark, Phase, establish, ping_pong};
 use super::spec::{Sample, Spec};
 use super::{Mux, Stream};
 use crate::allocator;
@@ -75,10 +75,10 @@ pub(crate) async fn ping<R: Runtime, M: Mux>(
     for _ in 0..STREAMS {
         idle.push(establish(client, server).await?);
     }
-    ping_pong::<R, M>(vec![establish(client, server).await?], warm(spec.time)).await?;
+    ping_pong::<R, M>(vec![establish(client, server).await?], Phase::warming(spec)).await?;
     let pair = establish(client, server).await?;
     let mark = Mark::now(spec.counts);
-    let round_trips = ping_pong::<R, M>(vec![pair], spec.time).await?;
+    let round_trips = ping_pong::<R, M>(vec![pair], Phase::measured(spec)).await?;
     Ok(mark.since(spec.counts, round_trips))
 }
 

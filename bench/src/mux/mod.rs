@@ -3,6 +3,8 @@
 //! A subject implements [`Mux`] and [`Stream`]; [`scenario::run`] does the rest, the same for all.
 
 pub mod count;
+pub mod frames;
+pub mod ours;
 pub mod own;
 pub mod queue;
 pub mod raw;
@@ -11,6 +13,7 @@ pub mod scenario;
 pub mod simlink;
 pub mod spec;
 pub mod transport;
+pub mod wires;
 
 mod idle;
 mod latency;
@@ -43,7 +46,9 @@ pub trait Mux: Clone + Send + Sync + 'static {
 /// One end of a stream.
 pub trait Stream: Send + 'static {
     /// Whether one direction can end while the other goes on.
-    const HALF_CLOSE: bool = true;
+    fn half_close(&self) -> bool {
+        true
+    }
 
     /// Writes all of it, by the cheapest call there is for bytes that are already shared.
     fn write(&mut self, bytes: &Bytes) -> impl Future<Output = io::Result<()>> + Send;

@@ -2,19 +2,24 @@
 
 use std::io;
 
+use super::ours::{OnSmol, OnTokio, Owned};
 use super::raw::{Bounded, RawSmol, RawTokio};
-use super::runtime::{Smol, Tokio};
+use super::runtime::{Smol, Still, Tokio};
 use super::scenario::run;
 use super::spec::{Sample, Spec};
-
-/// Our wires, by the names that subjects have: `trunkline yamux`, `trunkline yamux owned`, and the
-/// same with `@smol` behind it.
-pub const WIRES: [&str; 0] = [];
+use super::wires::{Use, with_wire};
+use trunkline_core::mux::{Mux, Side};
 
 /// Lets a subject do as the specification says; `None` when it is not known here.
 #[must_use]
 pub fn play(spec: &Spec) -> Option<io::Result<Sample>> {
     let kind = spec.transport;
+    if let Some(words) = spec.subject.strip_prefix("trunkline ") {
+        let (words, smol) = without(words, "@smol");
+        let (wire, owned) = without(words, " owned");
+        let ours = Ours { spec: spec.clone(), owned, smol };
+        return with_wire(wire, spec.scenario.is_crowded(), ours);
+    }
     Some(match spec.subject.as_str() {
         "raw" => run::<Tokio, _>(spec, RawTokio::pair(kind)),
         "raw-fc" => {
@@ -24,4 +29,57 @@ pub fn play(spec: &Spec) -> Option<io::Result<Sample>> {
         "raw-fc@smol" => run::<Smol, _>(spec, async { RawSmol::pair().await.map(Bounded::around) }),
         _ => return None,
     })
+}
+
+/// Lets one of our wires do it while the clock stands still, so that its counts are always the
+/// same; `None` when there is no such wire.
+#[must_use]
+pub fn count(wire: &str, spec: &Spec) -> Option<io::Result<Sample>> {
+    with_wire(wire, spec.scenario.is_crowded(), Counted(spec.clone()))
+}
+
+fn without<'a>(words: &'a str, end: &str) -> (&'a str, bool) {
+    words.strip_suffix(end).map_or((words, false), |rest| (rest, true))
+}
+
+struct Ours {
+    spec: Spec,
+    owned: bool,
+    smol: bool,
+}
+
+impl Use for Ours {
+    type Output = io::Result<Sample>;
+
+    fn with<M>(self, make: impl Fn(Side) -> M + Copy + Send + 'static) -> Self::Output
+    where
+        M: Mux + Send + 'static,
+    {
+        let (spec, kind) = (&self.spec, self.spec.transport);
+        let owned = |(client, server)| (Owned(client), Owned(server));
+        match (self.smol, self.owned) {
+            (false, false) => run::<Tokio, _>(spec, OnTokio::pair(kind, make)),
+            (false, true) => {
+                run::<Tokio, _>(spec, async move { OnTokio::pair(kind, make).await.map(owned) })
+            }
+            (true, false) => run::<Smol, _>(spec, OnSmol::pair(make)),
+            (true, true) => {
+                let owned = |(client, server)| (Owned(client), Owned(server));
+                run::<Smol, _>(spec, async move { OnSmol::pair(make).await.map(owned) })
+            }
+        }
+    }
+}
+
+struct Counted(Spec);
+
+impl Use for Counted {
+    type Output = io::Result<Sample>;
+
+    fn with<M>(self, make: impl Fn(Side) -> M + Copy + Send + 'static) -> Self::Output
+    where
+        M: Mux + Send + 'static,
+    {
+        run::<Still, _>(&self.0, OnTokio::pair(self.0.transport, make))
+    }
 }

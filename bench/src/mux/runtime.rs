@@ -58,6 +58,34 @@ impl Runtime for Tokio {
     }
 }
 
+/// tokio on one thread, whose clock stands still: what is counted under it never differs.
+#[derive(Clone, Copy, Debug)]
+pub struct Still;
+
+impl Runtime for Still {
+    fn block_on<F>(_: usize, future: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async { tokio::spawn(future).await.expect("no panic") })
+    }
+
+    fn spawn<F>(future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Tokio::spawn(future)
+    }
+
+    fn detach(future: impl Future<Output = ()> + Send + 'static) {
+        Tokio::detach(future);
+    }
+}
+
 /// smol: one executor, run by as many threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Smol;

@@ -92,9 +92,33 @@ impl Mark {
     }
 }
 
-/// How long a scenario is done before it is measured.
-pub(crate) fn warm(time: Duration) -> Duration {
-    (time / 6).max(Duration::from_millis(10))
+/// When a phase is over: at a time, or after so many units of each stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Phase {
+    until: Instant,
+    units: u64,
+}
+
+impl Phase {
+    /// What is measured.
+    pub(crate) fn measured(spec: &Spec) -> Self {
+        Self::lasting(spec.time, spec.units)
+    }
+
+    /// What is done before, so that nothing is new.
+    pub(crate) fn warming(spec: &Spec) -> Self {
+        Self::lasting((spec.time / 6).max(Duration::from_millis(10)), spec.units)
+    }
+
+    fn lasting(time: Duration, units: u64) -> Self {
+        let units = if units == 0 { u64::MAX } else { units };
+        Self { until: Instant::now() + time, units }
+    }
+
+    /// Whether it is over for a stream that has done so many; the clock is looked at now and then.
+    fn is_over(&self, done: u64) -> bool {
+        done >= self.units || done.is_multiple_of(LOOK) && Instant::now() >= self.until
+    }
 }
 
 /// A stream that both ends know, with nothing under way.
@@ -132,19 +156,18 @@ async fn bulk<R: Runtime, M: Mux>(
     streams: usize,
 ) -> io::Result<Sample> {
     let warming = established(client, server, streams).await?;
-    transfer::<R, M>(warming, warm(spec.time)).await?;
+    transfer::<R, M>(warming, Phase::warming(spec)).await?;
     let pairs = established(client, server, streams).await?;
     let mark = Mark::now(spec.counts);
-    let bytes = transfer::<R, M>(pairs, spec.time).await?;
+    let bytes = transfer::<R, M>(pairs, Phase::measured(spec)).await?;
     Ok(mark.since(spec.counts, bytes))
 }
 
 async fn transfer<R: Runtime, M: Mux>(
     pairs: Vec<(M::Stream, M::Stream)>,
-    time: Duration,
+    phase: Phase,
 ) -> io::Result<u64> {
-    let most = MOST_BYTES / pairs.len().max(1) as u64;
-    let until = Instant::now() + time;
+    let most = MOST_BYTES / (CHUNK * pairs.len().max(1)) as u64;
     let mut tasks = Vec::with_capacity(pairs.len());
     for (mut from, mut to) in pairs {
         let writer = R::spawn(async move {
@@ -152,14 +175,14 @@ async fn transfer<R: Runtime, M: Mux>(
             let mut sent = 0;
             while sent < most {
                 from.write(&chunk).await?;
-                sent += chunk.len() as u64;
-                if (sent / CHUNK as u64).is_multiple_of(LOOK / 2) && Instant::now() >= until {
+                sent += 1;
+                if phase.is_over(sent) {
                     break;
                 }
             }
             from.close().await?;
             // What is dropped too early might be reset.
-            io::Result::Ok((sent, from))
+            io::Result::Ok((sent * CHUNK as u64, from))
         });
         let reader = R::spawn(async move {
             let mut scratch = vec![0; SCRATCH];
@@ -187,18 +210,17 @@ async fn ping<R: Runtime, M: Mux>(
     streams: usize,
 ) -> io::Result<Sample> {
     let warming = established(client, server, streams).await?;
-    ping_pong::<R, M>(warming, warm(spec.time)).await?;
+    ping_pong::<R, M>(warming, Phase::warming(spec)).await?;
     let pairs = established(client, server, streams).await?;
     let mark = Mark::now(spec.counts);
-    let round_trips = ping_pong::<R, M>(pairs, spec.time).await?;
+    let round_trips = ping_pong::<R, M>(pairs, Phase::measured(spec)).await?;
     Ok(mark.since(spec.counts, round_trips))
 }
 
 pub(crate) async fn ping_pong<R: Runtime, M: Mux>(
     pairs: Vec<(M::Stream, M::Stream)>,
-    time: Duration,
+    phase: Phase,
 ) -> io::Result<u64> {
-    let until = Instant::now() + time;
     let mut tasks = Vec::with_capacity(pairs.len());
     for (mut one, mut other) in pairs {
         R::detach(async move {
@@ -212,7 +234,7 @@ pub(crate) async fn ping_pong<R: Runtime, M: Mux>(
                 one.write(&message).await?;
                 read_exact(&mut one, &mut scratch, MESSAGE).await?;
                 round_trips += 1;
-                if round_trips % LOOK == 0 && Instant::now() >= until {
+                if phase.is_over(round_trips) {
                     break;
                 }
             }
@@ -259,9 +281,9 @@ async fn churn<R: Runtime, M: Mux>(
             }
         });
     }
-    open_and_close::<R, M>(client, streams, warm(spec.time)).await?;
+    open_and_close::<R, M>(client, streams, Phase::warming(spec)).await?;
     let mark = Mark::now(spec.counts);
-    let opened = open_and_close::<R, M>(client, streams, spec.time).await?;
+    let opened = open_and_close::<R, M>(client, streams, Phase::measured(spec)).await?;
     Ok(mark.since(spec.counts, opened))
 }
 
@@ -269,7 +291,7 @@ async fn answer<S: Stream>(mut stream: S, message: &Bytes, scratch: &mut [u8]) -
     read_exact(&mut stream, scratch, MESSAGE).await?;
     stream.write(message).await?;
     stream.close().await?;
-    if S::HALF_CLOSE {
+    if stream.half_close() {
         read_to_end(&mut stream, scratch).await?;
     }
     Ok(())
@@ -278,9 +300,9 @@ async fn answer<S: Stream>(mut stream: S, message: &Bytes, scratch: &mut [u8]) -
 async fn open_and_close<R: Runtime, M: Mux>(
     client: &M,
     streams: usize,
-    time: Duration,
+    phase: Phase,
 ) -> io::Result<u64> {
-    let (until, opened) = (Instant::now() + time, Arc::new(AtomicU64::new(0)));
+    let opened = Arc::new(AtomicU64::new(0));
     let mut tasks = Vec::with_capacity(streams);
     for _ in 0..streams {
         let (client, opened) = (client.clone(), Arc::clone(&opened));
@@ -292,15 +314,13 @@ async fn open_and_close<R: Runtime, M: Mux>(
                 stream.write(&message).await?;
                 read_exact(&mut stream, &mut scratch, MESSAGE).await?;
                 stream.close().await?;
-                if M::Stream::HALF_CLOSE {
+                if stream.half_close() {
                     read_to_end(&mut stream, &mut scratch).await?;
                 }
                 own += 1;
-                if own % LOOK == 0 {
-                    let all = opened.fetch_add(LOOK, Ordering::Relaxed) + LOOK;
-                    if Instant::now() >= until || M::PORT_EACH && all >= MOST_STREAMS {
-                        return io::Result::Ok(own);
-                    }
+                let ports = M::PORT_EACH && opened.fetch_add(1, Ordering::Relaxed) >= MOST_STREAMS;
+                if ports || phase.is_over(own) {
+                    return io::Result::Ok(own);
                 }
             }
         }));

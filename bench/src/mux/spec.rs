@@ -75,6 +75,8 @@ pub struct Spec {
     pub threads: usize,
     /// For how long.
     pub time: Duration,
+    /// How many units at the most, of each stream; 0 is any number. Not told on a command line.
+    pub units: u64,
     /// Whether allocations are counted, which takes a little time itself.
     pub counts: bool,
 }
@@ -106,6 +108,7 @@ impl Spec {
             transport: Kind::named(transport)?,
             threads: threads.parse().ok()?,
             time: Duration::from_millis(millis.parse().ok()?),
+            units: 0,
             counts: rest.first().is_some_and(|word| word == "count"),
         })
     }
@@ -128,6 +131,7 @@ mod tests {
                 transport: Kind::Tcp,
                 threads: 2,
                 time: Duration::from_millis(300),
+                units: 0,
                 counts: scenario == Scenario::Idle,
             };
             assert_eq!(Spec::parse(&spec.args()), Some(spec));
