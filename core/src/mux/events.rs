@@ -134,14 +134,14 @@ impl Events {
 impl<S: Default> Streams<S> {
     /// A read answered `Blocked`.
     pub(crate) fn block_read(&mut self, slot: Slot) {
-        if let Some(stream) = self.get_mut(slot) {
+        if let Some(stream) = self.get_mut(slot).filter(|stream| stream.is_named()) {
             stream.read_blocked = true;
         }
     }
 
     /// A write answered `Blocked` for want of credit, or for room.
     pub(crate) fn block_write(&mut self, slot: Slot) {
-        if let Some(stream) = self.get_mut(slot) {
+        if let Some(stream) = self.get_mut(slot).filter(|stream| stream.is_named()) {
             stream.write_blocked = true;
         }
     }

@@ -146,3 +146,71 @@ impl Ids {
 fn pair<T>(entries: &mut [T], one: usize, two: usize) -> Option<[&mut T; 2]> {
     entries.get_disjoint_mut([one, two]).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: if cfg!(miri) { 4 } else { 256 }, ..ProptestConfig::default()
+        })]
+        #[test]
+        fn it_behaves_as_a_map(
+            seed: u64,
+            // Few ids, so that they meet again; those of one place of the table among them.
+            ops in proptest::collection::vec((any::<bool>(), 0..48_u32, 0..3_u32), 0..300)
+        ) {
+            let (mut ids, mut model) = (Ids::new(seed), BTreeMap::new());
+            for (number, (add, low, high)) in (0..).zip(ops) {
+                let id = low | (high << 30);
+                if add {
+                    prop_assert_eq!(ids.insert(id, number), !model.contains_key(&id));
+                    model.entry(id).or_insert(number);
+                } else {
+                    prop_assert_eq!(ids.remove(id), model.remove(&id));
+                }
+                prop_assert_eq!(ids.len(), model.len());
+                for (id, slot) in &model {
+                    prop_assert_eq!(ids.get(*id), Some(*slot));
+                }
+            }
+        }
+    }
+
+    /// Entries looked at for each look-up among `count` ids, `stride` apart.
+    fn steps(count: u32, stride: u32) -> u64 {
+        let mut ids = Ids::new(0x1234_5678_9abc_def0);
+        for index in 0..count {
+            assert!(ids.insert(index.wrapping_mul(stride), index));
+        }
+        ids.steps.set(0);
+        for index in 0..count {
+            assert_eq!(ids.get(index.wrapping_mul(stride)), Some(index));
+            assert_eq!(ids.get(index.wrapping_mul(stride) ^ 1), None);
+        }
+        ids.steps.get() / u64::from(count)
+    }
+
+    #[test]
+    fn a_look_up_takes_as_long_among_ten_thousand_as_among_ten() {
+        let many = if cfg!(miri) { 200 } else { 10_000 };
+        for stride in [2, 4, 1 << 10, 1 << 16] {
+            assert!(steps(10, stride) <= 12);
+            assert!(steps(many, stride) <= 12, "stride {stride}: {}", steps(many, stride));
+        }
+    }
+
+    #[test]
+    fn memory_follows_the_number_of_ids_up_and_down() {
+        let count = if cfg!(miri) { 200_u32 } else { 10_000 };
+        let mut ids = Ids::new(7);
+        assert_eq!(ids.memory(), 0);
+        (0..count).for_each(|id| assert!(ids.insert(id, id)));
+        assert!(ids.memory() <= count as usize * 19);
+        (0..count).for_each(|id| assert_eq!(ids.remove(id), Some(id)));
+        assert!(ids.memory() <= 16 * FEWEST);
+    }
+}

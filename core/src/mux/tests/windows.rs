@@ -1,4 +1,7 @@
 //! Windows over a simulated link: do they fill it, and do they stay small where they may?
+//!
+//! Arithmetic alone, over millions of frames: Miri has nothing to look for here.
+#![cfg(not(miri))]
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -49,14 +52,14 @@ struct Run {
 }
 
 impl Link {
-    fn run(&self, tuner: &mut Tuner, window: &mut Window, seconds: u64) -> Run {
+    fn run(&self, tuner: &mut Tuner, window: &mut Window, millis: u64) -> Run {
         let mut events: BTreeMap<(Instant, u64), Event> = BTreeMap::new();
         let mut number = 0;
         let mut at = |events: &mut BTreeMap<(Instant, u64), Event>, when: Instant, event| {
             number += 1;
             events.insert((when, number), event);
         };
-        let end = Instant::ORIGIN + Duration::from_secs(seconds);
+        let end = Instant::ORIGIN + Duration::from_millis(millis);
         let (mut now, mut free_at) = (Instant::ORIGIN, Instant::ORIGIN);
         let (mut sent, mut limit) = (0_u64, 256 << 10_u64);
         let mut run = Run { received_by: BTreeMap::new(), received: 0, size: 0, most_in_flight: 0 };
@@ -84,7 +87,7 @@ impl Link {
             match entry.remove() {
                 Event::Arrive(len) => {
                     run.received += u64::from(len);
-                    run.received_by.insert(now.as_nanos(), run.received);
+                    run.received_by.insert(now.as_nanos() / 1_000_000, run.received);
                     window.receive_any(now, tuner, SLOT, len);
                     if !waiting {
                         (since, waiting) = (now, true);
@@ -135,8 +138,8 @@ impl Link {
 
 impl Run {
     fn before(&self, at: Duration) -> u64 {
-        let nanos = u64::try_from(at.as_nanos()).unwrap();
-        self.received_by.range(..=nanos).next_back().map_or(0, |(_, bytes)| *bytes)
+        let millis = u64::try_from(at.as_millis()).unwrap();
+        self.received_by.range(..=millis).next_back().map_or(0, |(_, bytes)| *bytes)
     }
 }
 
@@ -155,12 +158,11 @@ fn fills_the_long_link(wire: Wire, initial: u32, frame: u32) {
     let mut tuner = Tuner::new(rule, 32 << 20);
     let mut window = Window::new(rule.initial).believed(256 << 10);
     let link = long(wire, frame);
-    let run = link.run(&mut tuner, &mut window, 6);
+    let run = link.run(&mut tuner, &mut window, 6_000);
     let ideal = link.rate * 6 - link.rate / 40;
     let last = run.received - run.before(Duration::from_millis(4_500));
     let share = run.received * 1_000 / ideal;
     let late = last * 1_000 / (link.rate * 3 / 2);
-    std::eprintln!("{initial} {frame}: {share} of 1000, late {late}, window {}", run.size);
     assert!(share >= 950, "{share} of 1000 with frames of {frame}");
     assert!(late >= 990, "{late} of 1000 in the last quarter");
     assert!(run.size <= 16 << 20);
@@ -168,15 +170,17 @@ fn fills_the_long_link(wire: Wire, initial: u32, frame: u32) {
 
 #[test]
 fn a_window_of_256_kib_grows_until_a_long_link_is_full() {
-    for frame in [16 << 10, 256 << 10] {
+    for frame in [32 << 10, 256 << 10] {
         fills_the_long_link(Wire::Pings, 256 << 10, frame);
     }
 }
 
 #[test]
 fn without_pings_the_time_between_a_grant_and_its_data_tells_the_way() {
-    for frame in [16 << 10, 65_535] {
+    for frame in [32 << 10, 65_535] {
         fills_the_long_link(Wire::Totals, 256 << 10, frame);
+    }
+    for frame in [32 << 10, 65_535] {
         fills_the_long_link(Wire::Totals, 64 << 10, frame);
     }
 }
@@ -189,7 +193,7 @@ fn a_near_link_keeps_its_window_however_fast_it_is() {
             let link = Link { wire, rate, delay, pause: Duration::ZERO, frame: 32 << 10 };
             let rule = rule(wire, 256 << 10);
             let (mut tuner, mut window) = (Tuner::new(rule, 32 << 20), Window::new(rule.initial));
-            let run = link.run(&mut tuner, &mut window, 1);
+            let run = link.run(&mut tuner, &mut window, 50);
             assert_eq!(run.size, 256 << 10, "{rate} bytes a second, {micros} us");
             assert!(run.most_in_flight <= 256 << 10);
         }
@@ -203,7 +207,7 @@ fn a_slow_reader_keeps_its_window_however_long_the_link_is() {
         let rule = rule(wire, 256 << 10);
         let (mut tuner, mut window) = (Tuner::new(rule, 32 << 20), Window::new(rule.initial));
         tuner.round_trip.sample(Instant::ORIGIN, Duration::from_millis(50));
-        let run = link.run(&mut tuner, &mut window, 20);
+        let run = link.run(&mut tuner, &mut window, 20_000);
         assert_eq!(run.size, 256 << 10);
         assert!(run.received > 1 << 20);
     }
@@ -214,11 +218,11 @@ fn all_windows_together_grow_by_no_more_than_their_bound() {
     let rule = rule(Wire::Pings, 256 << 10);
     let mut tuner = Tuner::new(rule, 1 << 20);
     let mut window = Window::new(rule.initial);
-    long(Wire::Pings, 32 << 10).run(&mut tuner, &mut window, 2);
+    long(Wire::Pings, 32 << 10).run(&mut tuner, &mut window, 1_000);
     assert_eq!(tuner.grown(), 1 << 20);
     assert_eq!(window.size(), (1 << 20) + (256 << 10));
     let mut other = Window::new(rule.initial);
-    long(Wire::Pings, 32 << 10).run(&mut tuner, &mut other, 2);
+    long(Wire::Pings, 32 << 10).run(&mut tuner, &mut other, 1_000);
     assert_eq!(other.size(), 256 << 10);
     window.end(&mut tuner);
     assert_eq!(tuner.grown(), 0);
@@ -228,7 +232,7 @@ fn all_windows_together_grow_by_no_more_than_their_bound() {
 fn an_idle_window_runs_down_to_its_start_and_grows_again() {
     let rule = rule(Wire::Pings, 256 << 10);
     let (mut tuner, mut window) = (Tuner::new(rule, 32 << 20), Window::new(rule.initial));
-    long(Wire::Pings, 32 << 10).run(&mut tuner, &mut window, 2);
+    long(Wire::Pings, 32 << 10).run(&mut tuner, &mut window, 1_000);
     assert!(window.size() > 4 << 20);
     let mut later = Instant::ORIGIN + Duration::from_secs(60);
     let mut grants = 0;
