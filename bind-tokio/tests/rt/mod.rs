@@ -1,6 +1,6 @@
 //! Tokio, as the suite sees a runtime: the same names as the smol binding's `rt`.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,12 +12,12 @@ use tokio::runtime::Builder;
 use crate::cases::wire::Wire;
 
 pub(crate) use trunkline_tokio::{
-    Agent, AgentConfig, CloseReason, Commands, Config, Duplex, Exec, ExecOptions, ExecRequest,
-    ExitStatus, File, FileError, FileFault, FileOp, FileRequest, Files, OpenOptions, Output,
-    PathQuery, Pool, PoolConfig, PoolError, PoolPolicy, Pooled, Reader, Recording,
-    RecordingOptions, Redaction, ServeOptions, SessionError, TransferError, TransferEvent,
-    TransferOptions, TransferProgress, TransferSummary, Writer, copy_from, copy_to, exec_over,
-    files_over, paths_over, serve,
+    Agent, AgentConfig, CloseReason, Commands, Config, Connection, Duplex, Exec, ExecOptions,
+    ExecRequest, ExitStatus, File, FileError, FileFault, FileOp, FileRequest, Files, Incoming,
+    MuxError, OpenOptions, Output, PathQuery, Pool, PoolConfig, PoolError, PoolPolicy, Pooled,
+    Reader, Recording, RecordingOptions, Redaction, ServeOptions, SessionError, Side, Stream,
+    StreamEnd, TransferError, TransferEvent, TransferOptions, TransferProgress, TransferSummary,
+    WriteHalf, Writer, copy_from, copy_to, exec_over, files_over, paths_over, serve,
 };
 
 /// The example that serves as an agent's process.
@@ -102,6 +102,16 @@ pub(crate) async fn timeout<T>(time: Duration, future: impl Future<Output = T>) 
     tokio::time::timeout(time, future).await.ok()
 }
 
+/// The next stream that the peer opened.
+pub(crate) async fn next(incoming: &mut Incoming) -> Option<io::Result<Stream>> {
+    poll_fn(|cx| futures_core::Stream::poll_next(Pin::new(&mut *incoming), cx)).await
+}
+
+/// Any transport of this runtime.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for T {}
+
 /// Two connected sockets.
 pub(crate) fn socket_pair() -> (tokio::net::UnixStream, tokio::net::UnixStream) {
     tokio::net::UnixStream::pair().expect("a socket pair")
@@ -129,6 +139,13 @@ pub(crate) async fn read(
 
 pub(crate) async fn write(writer: &mut (impl AsyncWrite + Unpin), buf: &[u8]) -> io::Result<usize> {
     writer.write(buf).await
+}
+
+pub(crate) async fn write_vectored(
+    writer: &mut (impl AsyncWrite + Unpin),
+    bufs: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    writer.write_vectored(bufs).await
 }
 
 pub(crate) async fn write_all(

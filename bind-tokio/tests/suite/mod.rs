@@ -20,6 +20,7 @@ mod interop_files;
 mod logs;
 mod lost;
 mod many;
+mod mux;
 mod paths;
 mod recording;
 mod rough;
