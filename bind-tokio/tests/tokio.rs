@@ -2,6 +2,8 @@
 #![cfg(all(unix, feature = "host"))]
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use tokio::io::{
 };
 use tokio::time::Instant;
 use trunkline_tokio::{
-    CloseReason, ExecOptions, ExecRequest, ExitStatus, PathQuery, ServeOptions, SessionError,
-    exec_over, paths_over, serve,
+    CloseReason, ExecOptions, ExecRequest, ExitStatus, PathQuery, Pool, PoolConfig, PoolError,
+    Pooled, ServeOptions, SessionError, exec_over, paths_over, serve,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -130,5 +132,96 @@ fn handles_that_outlive_their_runtime_say_that_the_session_is_lost() {
         }
         assert!(matches!(exec.wait().await, ExitStatus::Lost(_)));
         assert!(agent.await.is_err());
+    });
+}
+
+/// A connection of a pool that does nothing but end.
+#[derive(Clone, Default)]
+struct Idle(Arc<AtomicBool>);
+
+impl Pooled for Idle {
+    type Stream = ();
+
+    async fn open(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn streams(&self) -> usize {
+        0
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+
+    async fn close(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_s_times_are_those_of_its_settings() {
+    let secs = Duration::from_secs;
+    let pool = Pool::new(PoolConfig::default(), || std::future::pending::<std::io::Result<Idle>>());
+    let begun = Instant::now();
+    assert_eq!(pool.get().await.err().unwrap().kind(), std::io::ErrorKind::TimedOut);
+    assert!((secs(10)..secs(11)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+
+    let mut config = PoolConfig::default();
+    (config.min_size, config.max_idle_time) = (0, Some(secs(600)));
+    let pool = Pool::new(config, async || Ok(Idle::default()));
+    let begun = Instant::now();
+    let idle = pool.get().await.unwrap();
+    while idle.is_usable() {
+        tokio::time::sleep(secs(1)).await;
+    }
+    // Looked at every five minutes; unused for ten is not yet longer than ten.
+    assert!((secs(600)..secs(902)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert_eq!(pool.len(), 0);
+    let idle = pool.get().await.unwrap();
+    idle.close().await;
+    assert_eq!((pool.len(), pool.stats().health_check_failures), (0, 0));
+    tokio::time::sleep(secs(31)).await;
+    assert_eq!(pool.stats().health_check_failures, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_nobody_uses_ends_with_its_last_handle() {
+    let ended = Arc::new(());
+    let held = Arc::clone(&ended);
+    let pool = Pool::new(PoolConfig::default(), move || {
+        let _held = &held;
+        async { Ok(Idle::default()) }
+    });
+    pool.warm_up().await.unwrap();
+    drop(pool.clone());
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(Arc::strong_count(&ended), 2);
+    drop(pool);
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(Arc::strong_count(&ended), 1, "its task goes on");
+}
+
+#[test]
+fn a_pool_that_outlives_its_runtime_is_closed() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let pool = first.block_on(async {
+        let pool = Pool::new(PoolConfig::default(), async || Ok(Idle::default()));
+        pool.get().await.unwrap();
+        pool
+    });
+    // From outside of the runtime, which does not run.
+    assert_eq!(pool.len(), 1);
+    drop(first);
+    runtime().block_on(async {
+        let error = pool.get().await.err().unwrap();
+        assert!(matches!(PoolError::of(&error), Some(PoolError::Closed)), "{error}");
+        pool.close().await;
+        assert!(pool.is_closed() && pool.is_empty());
     });
 }
