@@ -166,7 +166,7 @@ impl Pooled for Idle {
 #[tokio::test(start_paused = true)]
 async fn a_pool_s_times_are_those_of_its_settings() {
     let secs = Duration::from_secs;
-    let pool = Pool::new(PoolConfig::default(), || std::future::pending::<std::io::Result<Idle>>());
+    let pool = Pool::new(PoolConfig::default(), std::future::pending::<std::io::Result<Idle>>);
     let begun = Instant::now();
     assert_eq!(pool.get().await.err().unwrap().kind(), std::io::ErrorKind::TimedOut);
     assert!((secs(10)..secs(11)).contains(&begun.elapsed()), "{:?}", begun.elapsed());

@@ -133,7 +133,7 @@ fn a_dial_that_succeeds_although_the_pool_was_closed_is_closed_too() {
             }
         });
         tell.send(pool.clone()).unwrap();
-        let error = pool.get().await.err().expect("the pool was closed");
+        let error = pool.get().await.expect_err("the pool was closed");
         assert!(matches!(pool_error(&error), PoolError::Closed));
         pool.close().await;
         assert!(fake.is_closed());

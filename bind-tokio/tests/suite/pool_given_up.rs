@@ -153,7 +153,7 @@ fn many_callers_on_connections_that_die_leave_nothing() {
                         let polls = 1 + (caller + turn) % 9;
                         if let Some(Ok(stream)) = cancel_at(polls, restless(pool.open())).await {
                             opened += 1;
-                            if (caller + turn) % 11 == 0 {
+                            if (caller + turn).is_multiple_of(11) {
                                 stream.connection().die();
                             }
                         }
