@@ -9,6 +9,7 @@
 mod compat;
 pub mod matrix;
 mod options;
+mod ours;
 mod pattern;
 mod plays;
 mod run;
@@ -17,6 +18,7 @@ mod streams;
 
 pub use compat::TokioStream;
 pub use options::{About, Options, Role, Scenario, WireName, options};
+pub use ours::{Ours, machine};
 pub use plays::play;
 pub use run::{Run, Trouble};
 pub use session::{Session, ended};

@@ -25,7 +25,7 @@ pub async fn play<S: Session>(run: &Run, session: &S) -> Result<&'static str, Tr
         Scenario::Echo => echo(run, session).await?,
         Scenario::Bulk => bulk(run, session, run.options.bytes, |_| {}).await?,
         Scenario::Short => short(run, session).await?,
-        Scenario::HalfClose if !S::HALF_CLOSE => return Err(Trouble::Impossible("half-close")),
+        Scenario::HalfClose if !session.half_close() => return Err(Trouble::Impossible("half-close")),
         Scenario::HalfClose => half_close(run, session).await?,
         Scenario::Ping => ping(run, session).await?,
         Scenario::GoAway => return go_away(run, session).await,
@@ -84,7 +84,7 @@ async fn bulk<S: Session>(
     } else {
         try_join(take, send).await?;
     }
-    run.close_one::<S>(from.reunite(to).expect("its own halves")).await
+    run.close_one(session, from.reunite(to).expect("its own halves")).await
 }
 
 async fn half_close<S: Session>(run: &Run, session: &S) -> Result<(), Trouble> {
@@ -118,11 +118,11 @@ async fn confirm<S: Session>(run: &Run, session: &S) -> Result<(), Trouble> {
     run.at("the confirmation");
     if run.options.is_client() {
         run.send(&mut stream, 0, 1).await?;
-        close_own::<S>(&mut stream).await
+        close_own(session, &mut stream).await
     } else {
         run.take(&mut stream, 0, 1, |_| {}).await?;
         take_end(&mut stream).await?;
-        close_served::<S>(&mut stream).await
+        close_served(session, &mut stream).await
     }
 }
 
@@ -138,7 +138,7 @@ async fn ping<S: Session>(run: &Run, session: &S) -> Result<(), Trouble> {
     run.at("the other side's pings");
     run.send(&mut stream, 0, 1).await?;
     run.take(&mut stream, 0, 1, |_| {}).await?;
-    run.close_one::<S>(stream).await
+    run.close_one(session, stream).await
 }
 
 async fn go_away<S: Session>(run: &Run, session: &S) -> Result<&'static str, Trouble> {
@@ -169,8 +169,8 @@ async fn said<S: Session>(run: &Run, session: &S, mut stream: S::Stream) -> Resu
     let mut second = run.one(session).await?;
     run.at("the second stream");
     echo_byte(run, &mut second).await?;
-    close_own::<S>(&mut second).await?;
-    run.close_one::<S>(stream).await?;
+    close_own(session, &mut second).await?;
+    run.close_one(session, stream).await?;
     run.finish(session).await
 }
 
@@ -185,7 +185,7 @@ async fn heard<S: Session>(run: &Run, session: &S, mut stream: S::Stream) -> Res
     run.send(&mut stream, 0, 1).await?;
     run.at("the second stream");
     run.serve(session, 1).await?;
-    run.close_one::<S>(stream).await?;
+    run.close_one(session, stream).await?;
     run.finish(session).await
 }
 

@@ -12,11 +12,13 @@ pub trait Session {
     /// Its streams; closing one finishes writing.
     type Stream: AsyncRead + AsyncWrite + Unpin;
 
-    /// Whether a stream is read on after it was closed.
-    const HALF_CLOSE: bool = true;
-
     /// Whether a writer is told when the connection is lost.
     const WRITER_LEARNS: bool = true;
+
+    /// Whether a stream is read on after it was closed.
+    fn half_close(&self) -> bool {
+        true
+    }
 
     /// Opens a stream. The kind of the error is `ConnectionRefused` when the peer takes no more.
     fn open(&self) -> impl Future<Output = io::Result<Self::Stream>>;

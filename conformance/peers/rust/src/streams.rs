@@ -21,13 +21,17 @@ impl Run {
     }
 
     /// Closes a stream of [`one`](Self::one), as its opener or behind the end that its opener makes.
-    pub(crate) async fn close_one<S: Session>(&self, mut stream: S::Stream) -> Result<(), Trouble> {
+    pub(crate) async fn close_one<S: Session>(
+        &self,
+        session: &S,
+        mut stream: S::Stream,
+    ) -> Result<(), Trouble> {
         self.at("the end of the stream");
         if self.options.is_client() {
-            close_own::<S>(&mut stream).await
+            close_own(session, &mut stream).await
         } else {
             take_end(&mut stream).await?;
-            close_served::<S>(&mut stream).await
+            close_served(session, &mut stream).await
         }
     }
 
@@ -53,7 +57,7 @@ impl Run {
             let done = try_join(send, take).await;
             done.map_err(|trouble| Trouble::Other(format!("own stream {i}: {trouble}")))?;
             let mut stream = from.reunite(to).expect("its own halves");
-            close_own::<S>(&mut stream).await
+            close_own(session, &mut stream).await
         };
         opened.try_for_each_concurrent(width, each).await
     }
@@ -68,7 +72,7 @@ impl Run {
         let each = |(i, mut stream): (u64, S::Stream)| async move {
             let echoed = self.echo(&mut stream).await;
             echoed.map_err(|trouble| Trouble::Other(format!("accepted stream {i}: {trouble}")))?;
-            close_served::<S>(&mut stream).await
+            close_served(session, &mut stream).await
         };
         accepted.try_for_each_concurrent(None, each).await
     }
@@ -96,16 +100,22 @@ impl Run {
 }
 
 /// Closes a stream of which everything was read; what remains is the peer's end.
-pub(crate) async fn close_own<S: Session>(stream: &mut S::Stream) -> Result<(), Trouble> {
+pub(crate) async fn close_own<S: Session>(
+    session: &S,
+    stream: &mut S::Stream,
+) -> Result<(), Trouble> {
     stream.close().await.map_err(Trouble::io("closing", 0))?;
-    if S::HALF_CLOSE { take_end(stream).await } else { Ok(()) }
+    if session.half_close() { take_end(stream).await } else { Ok(()) }
 }
 
 /// Closes a stream whose peer has ended it. On some wires that end was the end of both directions,
 /// and there is nothing left to close.
-pub(crate) async fn close_served<S: Session>(stream: &mut S::Stream) -> Result<(), Trouble> {
+pub(crate) async fn close_served<S: Session>(
+    session: &S,
+    stream: &mut S::Stream,
+) -> Result<(), Trouble> {
     match stream.close().await {
-        Err(error) if S::HALF_CLOSE => Err(Trouble::io("closing", 0)(error)),
+        Err(error) if session.half_close() => Err(Trouble::io("closing", 0)(error)),
         _ => Ok(()),
     }
 }

@@ -1,0 +1,36 @@
+//! Trunkline itself as a peer, on tokio: any wire, everything at its default.
+
+use std::io;
+
+use tokio::net::{TcpListener, TcpStream};
+use trunkline_peers::{Ours, Run, TokioStream, Trouble, WireName, machine, options, play};
+use trunkline_tokio::connection_over;
+
+#[tokio::main]
+async fn main() {
+    let run = Run::start(options("trunkline-tokio", "trunkline-tokio", &WireName::ALL));
+    let outcome = match connect(run).await {
+        Ok(socket) => play_over(run, socket).await,
+        Err(error) => Err(Trouble::io("connecting", 0)(error)),
+    };
+    run.end(outcome)
+}
+
+async fn connect(run: &Run) -> io::Result<TcpStream> {
+    if run.options.is_client() {
+        return TcpStream::connect(&run.options.address).await;
+    }
+    let listener = TcpListener::bind(&run.options.address).await?;
+    run.listening(listener.local_addr()?);
+    Ok(listener.accept().await?.0)
+}
+
+async fn play_over(run: &Run, socket: TcpStream) -> Result<&'static str, Trouble> {
+    let connection = match run.options.wire {
+        WireName::Yamux => connection_over(socket, machine::yamux(run)?),
+        WireName::Smux1 | WireName::Smux2 => connection_over(socket, machine::smux(run)?),
+        WireName::Wormhole => connection_over(socket, machine::wormhole(run)?),
+    };
+    let sleep = |time| Box::pin(tokio::time::sleep(time));
+    play(run, &Ours::new(connection, TokioStream, sleep)).await
+}
