@@ -1,10 +1,10 @@
-//! The Go peer is held to its own checks: its format, its vet and its tests, vectors included.
+//! The Go peers are held to their own checks: format, vet and tests, vectors included.
 
 use std::path::Path;
 use std::process::Command;
 
-fn go(program: &str, args: &[&str]) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/agentproto");
+fn go(peer: &str, program: &str, args: &[&str]) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(peer);
     let output = Command::new(program)
         .args(args)
         .current_dir(folder)
@@ -15,13 +15,15 @@ fn go(program: &str, args: &[&str]) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(output.status.success(), "{program} {args:?}: {text}");
+    assert!(output.status.success(), "{program} {args:?} in {peer}: {text}");
     text
 }
 
 #[test]
-fn it_is_formatted_and_passes_vet_and_its_tests() {
-    assert_eq!(go("gofmt", &["-l", "."]), "", "files that gofmt would change");
-    go("go", &["vet", "."]);
-    go("go", &["test", "."]);
+fn they_are_formatted_and_pass_vet_and_their_tests() {
+    for peer in ["agentproto", "scenario", "smux", "yamux"] {
+        assert_eq!(go(peer, "gofmt", &["-l", "."]), "", "files of {peer} that gofmt would change");
+        go(peer, "go", &["vet", "."]);
+        go(peer, "go", &["test", "."]);
+    }
 }

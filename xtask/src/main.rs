@@ -21,6 +21,8 @@ usage: cargo xtask COMMAND
                   fuzzing, Miri; installs what is missing and says so
   test STEP...    run only the named steps
   test --list     list the steps and what each one runs
+  matrix [ARG...] run every implementation of the multiplexers against ours, in full size, and print
+                  the table of docs/interop.md; docs/testing.md has the arguments
   coverage        print how many of core's lines its tests reach
   tidy            check the house rules alone
   help            print this text
@@ -80,10 +82,23 @@ fn run(args: &[String]) -> Result<(), Failure> {
             None if command == "tidy" => tidy::run(&root()?),
             None => coverage::run(&root()?),
         },
+        "matrix" => matrix(&root()?, rest),
         other => {
             Err(Failure::usage(format!("unknown command `{other}`; `cargo xtask help` lists them")))
         }
     }
+}
+
+/// Builds every program of the matrix, and runs it with what the caller says.
+fn matrix(root: &Path, args: &[String]) -> Result<(), Failure> {
+    steps::run_line(root, &line::Line::stable("build --release -p trunkline-peers --bins"))?;
+    let status = setup::cargo()
+        .args(["run", "--release", "--quiet", "-p", "trunkline-peers", "--bin", "matrix", "--"])
+        .args(args)
+        .current_dir(root)
+        .status()
+        .map_err(|error| Failure::failed(format!("cargo cannot be run: {error}")))?;
+    if status.success() { Ok(()) } else { Err(Failure::failed("the matrix has failed cells")) }
 }
 
 /// The top of the workspace: the nearest folder upwards whose `Cargo.toml` has a `[workspace]`.

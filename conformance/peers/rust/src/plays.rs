@@ -25,7 +25,9 @@ pub async fn play<S: Session>(run: &Run, session: &S) -> Result<&'static str, Tr
         Scenario::Echo => echo(run, session).await?,
         Scenario::Bulk => bulk(run, session, run.options.bytes, |_| {}).await?,
         Scenario::Short => short(run, session).await?,
-        Scenario::HalfClose if !session.half_close() => return Err(Trouble::Impossible("half-close")),
+        Scenario::HalfClose if !session.half_close() => {
+            return Err(Trouble::Impossible("half-close"));
+        }
         Scenario::HalfClose => half_close(run, session).await?,
         Scenario::Ping => ping(run, session).await?,
         Scenario::GoAway => return go_away(run, session).await,

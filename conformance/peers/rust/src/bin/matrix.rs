@@ -80,7 +80,8 @@ impl Options {
     fn named(&self) -> Result<Vec<Program>, String> {
         let ask = |peer: &String| {
             let (name, command) = peer.split_once('=').ok_or("--peer takes NAME=COMMAND")?;
-            let mut program = Program::ask(command.split_whitespace().map(str::to_owned).collect())?;
+            let mut program =
+                Program::ask(command.split_whitespace().map(str::to_owned).collect())?;
             program.about.name = name.to_owned();
             Ok(program)
         };
