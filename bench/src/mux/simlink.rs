@@ -168,7 +168,7 @@ impl AsyncRead for SimLink {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+        let (this, before) = (&mut *self, buf.filled().len());
         loop {
             let mut line = lock(&this.into);
             let now = Instant::now();
@@ -186,7 +186,7 @@ impl AsyncRead for SimLink {
                     line.chunks.pop_front();
                 }
             }
-            if !buf.filled().is_empty() {
+            if buf.filled().len() > before {
                 wake(&mut line.writer);
                 return Poll::Ready(Ok(()));
             }

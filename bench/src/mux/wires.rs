@@ -1,10 +1,14 @@
 //! Our wires: the one place of this benchmark that knows how each machine is made.
 
 use trunkline_core::mux::{Mux, Side};
+use trunkline_core::{Limits, yamux};
+
+/// Streams at once, in a crowd.
+const MANY: usize = 20_000;
 
 /// Our wires, by the names that subjects have: `trunkline yamux`, `trunkline yamux owned`, and the
 /// same with `@smol` behind it.
-pub const WIRES: [&str; 0] = [];
+pub const WIRES: [&str; 1] = ["yamux"];
 
 /// Something to do with a wire's machines, whichever it is.
 pub trait Use {
@@ -20,8 +24,25 @@ pub trait Use {
 /// Does something with the wire of that name; `None` when there is no such wire. In a crowd the
 /// limits let 20,000 streams be.
 pub fn with_wire<U: Use>(wire: &str, crowded: bool, user: U) -> Option<U::Output> {
-    let _ = (crowded, user);
+    let limits = move || {
+        let limits = Limits::default();
+        if !crowded {
+            return limits;
+        }
+        let (streams, memory) = (MANY, 4 * limits.connection_memory);
+        Limits {
+            streams,
+            backlog: streams,
+            opens_waiting: streams,
+            connection_memory: memory,
+            ..limits
+        }
+    };
     match wire {
+        "yamux" => Some(user.with(move |side| {
+            let config = yamux::Config { limits: limits(), ..yamux::Config::default() };
+            yamux::Connection::new(side, config).expect("settings that agree")
+        })),
         _ => None,
     }
 }
