@@ -52,9 +52,13 @@ pub(crate) enum Pressure {
 
 impl Pressure {
     /// How short `budget` is.
-    pub(crate) fn of(budget: &Budget) -> Self {
-        let (left, limit) = (budget.left(), budget.left().saturating_add(budget.used()));
-        match left {
+    pub(crate) fn of(budget: &Budget, limits: &Limits) -> Self {
+        Self::within(budget, limits.connection_memory)
+    }
+
+    /// How short a budget of `limit` bytes is.
+    pub(super) fn within(budget: &Budget, limit: usize) -> Self {
+        match budget.left() {
             0 => Self::Reset,
             left if left < limit / 8 => Self::NoStreams,
             left if left < limit / 2 => Self::NoGrowth,

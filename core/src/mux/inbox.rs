@@ -29,6 +29,7 @@ pub(crate) struct Taken {
 pub(crate) struct Inbox {
     /// What the connection holds, queues and bookkeeping; the wire may charge more to it.
     pub(crate) budget: Budget,
+    limit: usize,
     // Boxes on purpose: what moves between here and a stream is a pointer.
     #[allow(clippy::vec_box)]
     spares: Vec<Box<ReceiveQueue>>,
@@ -48,6 +49,7 @@ impl Inbox {
         let budget = Budget::new(memory);
         Self {
             budget,
+            limit: memory,
             spares: Vec::new(),
             fresh: Vec::new(),
             unread: 0,
@@ -70,7 +72,7 @@ impl Inbox {
 
     /// How short memory is.
     pub(crate) fn pressure(&self) -> Pressure {
-        Pressure::of(&self.budget)
+        Pressure::within(&self.budget, self.limit)
     }
 
     /// A new turn begins: what the last one brought and nobody has read yet must not pin the chunks

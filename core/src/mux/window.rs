@@ -58,9 +58,12 @@ impl Window {
         Self { owed: owed as i32, ..self }
     }
 
-    /// A window of which the peer knows no more than `granted` bytes yet; the rest is free to grant.
-    pub(crate) fn begun(rule: &WindowRule, granted: u32) -> Self {
-        Self { granted: granted.min(rule.initial), ..Self::new(rule) }
+    /// The same, of which the peer knows no more than `granted` bytes yet; the rest is owed.
+    #[must_use]
+    pub(crate) fn begun(self, granted: u32) -> Self {
+        let granted = granted.min(self.size);
+        let owed = i32::try_from(self.size.saturating_sub(granted)).unwrap_or(i32::MAX);
+        Self { granted, owed, ..self }
     }
 
     /// The window's size now.
@@ -119,10 +122,21 @@ impl Window {
     /// Grants all that is owed, and answers how much that is: the increment to announce.
     pub(crate) fn grant(&mut self, now: Instant, tuner: &mut Tuner, slot: Slot) -> u32 {
         tuner.note_grant(now, slot, self.granted);
+        self.grant_first()
+    }
+
+    /// The same for a grant of which the peer's data will say nothing: one that opens or accepts a
+    /// stream, or that nothing waited for.
+    pub(crate) fn grant_first(&mut self) -> u32 {
         let more = self.owed();
         self.granted = self.granted.saturating_add(more);
         self.owed = self.owed.min(0);
         more
+    }
+
+    /// Grants `more` bytes beyond the window: for a wire that counts by itself.
+    pub(crate) const fn grant_more(&mut self, more: u32) {
+        self.granted = self.granted.saturating_add(more);
     }
 
     /// The same for a wire that announces a total: beyond what was read until now the peer may send

@@ -8,7 +8,7 @@ use super::pings::By;
 use super::state::{Marks, Over, State};
 use super::transmit::Control;
 use super::{Acks, Flags, FrameType, Head, INITIAL_WINDOW, LateUpdates, Opens, TinyCredit};
-use crate::mux::parts::{Kind, List, Phase, Pressure, Slot, Window};
+use crate::mux::parts::{Kind, List, Phase, Pressure, Slot, Taken, Window};
 use crate::mux::{
     Abilities, Finished, Mux, MuxStats, OpenRefusal, Opened, Pinged, Received, Reserved, Sent,
     Side, StreamEnd, StreamKey, StreamStats,
@@ -94,10 +94,10 @@ impl Mux for Connection {
         if max == 0 && self.streams.get(slot).is_some_and(|stream| stream.unread() > 0) {
             return Received::Data(Bytes::new());
         }
-        if let Some((bytes, since)) = self.inbox.pop(&mut self.streams, slot, max) {
-            self.credit_peer(now, slot, bytes.len(), since);
+        if let Some(taken) = self.inbox.pop(&mut self.streams, slot, max) {
+            self.credit_peer(now, slot, &taken);
             self.settle(now);
-            return Received::Data(bytes);
+            return Received::Data(taken.bytes);
         }
         if let Some(end) = self.read_end(stream) {
             return Received::End(end);
@@ -112,7 +112,7 @@ impl Mux for Connection {
         if !ended {
             return None;
         }
-        self.inbox.pop(&mut self.streams, slot, max).map(|(bytes, _)| bytes)
+        self.inbox.pop(&mut self.streams, slot, max).map(|taken| taken.bytes)
     }
 
     fn write(&mut self, now: Instant, stream: StreamKey, data: &mut Bytes) -> Sent {
@@ -306,8 +306,8 @@ impl Connection {
             self.release(other);
         }
         let mut state = State { credit: INITIAL_WINDOW, ..State::default() };
-        state.window = Window::begun(&self.tuner.rule, INITIAL_WINDOW);
-        state.grant = state.window.grant(state.window.free(0));
+        state.window = Window::new(self.tuner.rule.initial).begun(INITIAL_WINDOW);
+        state.grant = state.window.grant_first();
         state.set(Marks::SYN_DUE);
         state.set(Marks::COUNTED);
         self.granted = self.granted.saturating_add(u64::from(state.window.granted()));
@@ -335,20 +335,19 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(slot).filter(|stream| stream.is_bound()) else {
             return;
         };
-        let unread = stream.unread();
         let state = &mut stream.state;
         let silent = match acks {
             Acks::OnAccept | Acks::Lazy => false,
             Acks::OnAcceptUnlessFinished => state.has(Marks::FIN_SEEN),
             Acks::OnOpen => true,
         };
-        let free = state.window.free(unread);
+        let free = state.window.owed();
         if !silent {
             state.set(Marks::ACK_DUE);
         } else if free < state.window.size() / 2 || free == 0 {
             return;
         }
-        let more = state.window.grant(free);
+        let more = state.window.grant_first();
         state.grant = state.grant.saturating_add(more);
         self.granted = self.granted.saturating_add(u64::from(more));
         if acks != Acks::Lazy || more > 0 {
@@ -357,7 +356,7 @@ impl Connection {
     }
 
     /// The user took bytes: the peer gets credit for them when enough has gathered.
-    fn credit_peer(&mut self, now: Instant, slot: Slot, len: usize, since: Instant) {
+    fn credit_peer(&mut self, now: Instant, slot: Slot, taken: &Taken) {
         let omit = self.config.late_updates == LateUpdates::Omit;
         let Some(stream) = self.streams.get_mut(slot).filter(|stream| stream.is_bound()) else {
             return;
@@ -365,9 +364,11 @@ impl Connection {
         if omit && stream.state.has(Marks::FIN_SEEN) {
             return;
         }
-        let unread = stream.unread();
         let window = &mut stream.state.window;
-        let Some(more) = window.read(now, &mut self.tuner, len, since, unread) else { return };
+        if window.read(now, &mut self.tuner, taken).is_none() {
+            return;
+        }
+        let more = window.grant(now, &mut self.tuner, slot);
         self.largest = self.largest.max(window.size());
         stream.state.grant = stream.state.grant.saturating_add(more);
         self.granted = self.granted.saturating_add(u64::from(more));

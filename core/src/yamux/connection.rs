@@ -86,11 +86,8 @@ impl Connection {
         }
         let limits = &config.limits;
         let largest = u32::try_from(limits.window).unwrap_or(u32::MAX).max(config.window);
-        let rule = WindowRule {
-            initial: config.window,
-            largest,
-            grows: config.growth == WindowGrowth::Tuned,
-        };
+        let grows = config.growth == WindowGrowth::Tuned;
+        let rule = WindowRule { grows, ..WindowRule::new(config.window, largest) };
         Ok(Self {
             side,
             streams: Streams::new(config.hash_seed),
@@ -101,7 +98,7 @@ impl Connection {
             events: Events::default(),
             guards: Guards::new(limits),
             life: Life::new(some_time(config.write_timeout)),
-            tuner: Tuner::new(rule, limits.connection_memory as u64 / 2),
+            tuner: Tuner::new(rule, limits.connection_memory / 2),
             pings: Pings::new(config.keep_alive),
             used: UsedIds::new(),
             next_id: Some(next_id),

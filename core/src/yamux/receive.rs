@@ -186,11 +186,11 @@ impl Connection {
     }
 
     fn admit(&mut self, id: u32) -> Option<Slot> {
-        let window = Window::begun(&self.tuner.rule, INITIAL_WINDOW);
+        let window = Window::new(self.tuner.rule.initial).begun(INITIAL_WINDOW);
         let mut state = State { window, credit: INITIAL_WINDOW, ..State::default() };
         if self.config.acks == Acks::OnOpen {
             state.set(Marks::ACK_DUE);
-            state.grant = state.window.grant(state.window.free(0));
+            state.grant = state.window.grant_first();
         }
         self.granted = self.granted.saturating_add(u64::from(state.window.granted()));
         let slot = self.streams.insert(id, false, state)?;
@@ -233,7 +233,7 @@ impl Connection {
     /// A data frame begins, which the stream's window holds.
     fn data(&mut self, now: Instant, slot: Slot, length: u32, fin: bool) {
         if let Some(stream) = self.streams.get_mut(slot)
-            && stream.state.window.receive(length)
+            && stream.state.window.receive(now, &mut self.tuner, slot, length)
         {
             self.granted = self.granted.saturating_sub(u64::from(length));
             self.body = Some(Body { slot, left: length, fin });

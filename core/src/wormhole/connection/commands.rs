@@ -119,11 +119,11 @@ impl Mux for Connection {
         if max == 0 && self.streams.get(slot).is_some_and(|stream| stream.unread() > 0) {
             return Received::Data(Bytes::new());
         }
-        if let Some((bytes, since)) = self.inbox.pop(&mut self.streams, slot, max) {
+        if let Some(taken) = self.inbox.pop(&mut self.streams, slot, max) {
             if self.life.closed().is_none() {
-                self.credit(now, slot, bytes.len(), since);
+                self.credit(now, slot, &taken);
             }
-            return Received::Data(bytes);
+            return Received::Data(taken.bytes);
         }
         match self.read_end_of(slot) {
             Some(end) => Received::End(end),
@@ -137,7 +137,7 @@ impl Mux for Connection {
     fn drain(&mut self, stream: StreamKey, max: usize) -> Option<Bytes> {
         let slot = self.streams.named(stream)?;
         self.read_end_of(slot)?;
-        self.inbox.pop(&mut self.streams, slot, max).map(|(bytes, _)| bytes)
+        self.inbox.pop(&mut self.streams, slot, max).map(|taken| taken.bytes)
     }
 
     fn write(&mut self, now: Instant, stream: StreamKey, data: &mut Bytes) -> Sent {

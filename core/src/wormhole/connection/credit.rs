@@ -1,7 +1,7 @@
 //! Credit that this side grants, and what it holds: `docs/protocols/wormhole.md` section 5.
 
 use super::{Connection, Control};
-use crate::mux::parts::{Kind, List, Pressure, Slot};
+use crate::mux::parts::{Kind, List, Pressure, Slot, Taken};
 use crate::wormhole::stream::OwnEnd;
 use crate::wormhole::{Config, Credit, Excess, LateWrites, Violation};
 use crate::{CloseReason, Flood, Instant};
@@ -50,11 +50,9 @@ impl Connection {
         let (id, unread, window) = (stream.id(), stream.unread(), &mut stream.state.window);
         stream.state.quiet = HEARD;
         let before = window.granted();
-        let granted = window.receive(u32::try_from(length).unwrap_or(u32::MAX));
-        if !granted {
-            // The rest of what it had: nothing is left.
-            let _ = window.receive(before);
-        }
+        let len = u32::try_from(length).unwrap_or(u32::MAX);
+        let granted = len <= before;
+        window.receive_any(now, &mut self.tuner, slot, len);
         self.granted = self.granted.saturating_sub(before.abs_diff(window.granted()).into());
         let total = unread.saturating_add(length);
         let grown = usize::try_from(window.size().saturating_add(self.config.window));
@@ -75,16 +73,16 @@ impl Connection {
         room
     }
 
-    /// The user read `length` bytes, the oldest of which came at `since`.
-    pub(super) fn credit(&mut self, now: Instant, slot: Slot, length: usize, since: Instant) {
-        let free = self.pressure() == Pressure::Free;
+    /// The user read.
+    pub(super) fn credit(&mut self, now: Instant, slot: Slot, taken: &Taken) {
+        let length = taken.bytes.len();
         let Some(stream) = self.streams.get_mut(slot) else { return };
-        let (id, unread, state) = (stream.id(), stream.unread(), &mut stream.state);
+        let (id, state) = (stream.id(), &mut stream.state);
         if self.counting.original {
             state.due = state.due.saturating_add(u32::try_from(length).unwrap_or(u32::MAX));
             if state.due >= self.config.window / 2 {
                 let due = core::mem::take(&mut state.due);
-                state.window.grant(due);
+                state.window.grant_more(due);
                 self.granted = self.granted.saturating_add(due.into());
                 self.lanes.push_control(Control::Grant(id, due));
             }
@@ -93,12 +91,12 @@ impl Connection {
         if !state.is_open() {
             return;
         }
-        self.tuner.rule.grows = self.counting.grows && free;
-        if let Some(more) = state.window.read(now, &mut self.tuner, length, since, unread) {
+        if state.window.read(now, &mut self.tuner, taken).is_some() {
+            let more = state.window.grant(now, &mut self.tuner, slot);
             state.due = state.due.saturating_add(more);
             self.granted = self.granted.saturating_add(more.into());
             self.streams.push(List::Control, slot, Kind::Control);
-        } else if unread == 0 && !self.streams.is_linked(slot, Kind::Timer) {
+        } else if taken.unread == 0 && !self.streams.is_linked(slot, Kind::Timer) {
             self.watch(now, slot);
         }
     }
@@ -138,7 +136,7 @@ impl Connection {
     fn look_at(&mut self, slot: Slot) {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let (unread, state) = (stream.unread(), &mut stream.state);
-        let free = state.window.free(unread);
+        let free = state.window.owed();
         if unread > 0 || free == 0 || !state.is_open() {
             return;
         }
@@ -147,7 +145,7 @@ impl Connection {
             self.streams.push(self.watched.1, slot, Kind::Timer);
             return;
         }
-        state.due = state.due.saturating_add(state.window.grant(free));
+        state.due = state.due.saturating_add(state.window.grant_first());
         self.granted = self.granted.saturating_add(free.into());
         self.streams.push(List::Control, slot, Kind::Control);
     }

@@ -119,17 +119,16 @@ impl Connection {
         config.check()?;
         let largest = u32::try_from(config.limits.window).unwrap_or(u32::MAX);
         let counting = Counting::of(&config);
-        let rule = WindowRule { initial: config.window, largest, grows: counting.grows };
+        let rule = WindowRule { grows: counting.grows, ..WindowRule::new(config.window, largest) };
         let hold = (config.early_frames == EarlyFrames::Hold).then_some(config.early_hold);
         let limits = &config.limits;
-        let growth = u64::try_from(limits.connection_memory / 2).unwrap_or(u64::MAX);
         Ok(Self {
             side,
             streams: Streams::new(config.hash_seed),
             inbox: Inbox::new(limits.connection_memory),
             lanes: Lanes::new(limits.send_queue, limits.replies).with_frames_of(DATA_CHUNK),
             events: Events::default(),
-            tuner: Tuner::new(rule, growth),
+            tuner: Tuner::new(rule, limits.connection_memory / 2),
             input: Input::new(),
             body: Body::None,
             guards: Guards::new(limits),

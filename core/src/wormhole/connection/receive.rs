@@ -247,7 +247,7 @@ impl Connection {
     pub(super) fn fresh(&self) -> State {
         State {
             credit: self.config.window.into(),
-            window: Window::new(&self.tuner.rule),
+            window: Window::new(self.tuner.rule.initial),
             due: self.counting.first,
             ..State::default()
         }
