@@ -52,7 +52,7 @@ pub mod machine {
     pub fn smux(run: &Run) -> Result<smux::Connection, Trouble> {
         let mut config = smux::Config::default();
         if run.options.wire == WireName::Smux2 {
-            config.version = smux::Version::V2;
+            config.version = smux::Version::Two;
         }
         if run.options.interval_ms > 0 {
             config.keep_alive_interval = Duration::from_millis(run.options.interval_ms);
