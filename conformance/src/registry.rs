@@ -22,6 +22,8 @@ pub const FILES: &[(&str, &str, Run)] = &[
     ("smux", "frames.json", smux::frames::run),
     ("wormhole", "frames.json", wormhole::frames::run),
     ("wormhole", "rejects.json", wormhole::rejects::run),
+    ("smux", "rejects.json", smux::rejects::run),
+    ("smux", "transcripts.json", smux::transcripts::run),
 ];
 
 /// What runs the cases of this file; `None` when nothing does.

@@ -2,3 +2,8 @@
 
 pub mod decode;
 pub mod frames;
+pub mod outcome;
+pub mod rejects;
+pub mod replay;
+pub mod settings;
+pub mod transcripts;

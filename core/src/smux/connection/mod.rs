@@ -124,6 +124,14 @@ impl Connection {
         })
     }
 
+    /// Why nothing more comes from the peer, once that is so: what [`closed`](Machine::closed) says,
+    /// or with [`AfterViolation::Linger`](super::AfterViolation) the rule that the peer broke while
+    /// streams can still be written to.
+    #[must_use]
+    pub fn input_end(&self) -> Option<&CloseReason> {
+        self.read_over()
+    }
+
     /// Whether windows are spoken of at all.
     fn has_windows(&self) -> bool {
         self.config.version == Version::Two
