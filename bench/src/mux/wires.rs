@@ -25,22 +25,17 @@ pub trait Use {
 /// limits let 20,000 streams be.
 pub fn with_wire<U: Use>(wire: &str, crowded: bool, user: U) -> Option<U::Output> {
     let limits = move || {
-        let limits = Limits::default();
-        if !crowded {
-            return limits;
+        let mut limits = Limits::default();
+        if crowded {
+            (limits.streams, limits.backlog, limits.opens_waiting) = (MANY, MANY, MANY);
+            limits.connection_memory *= 4;
         }
-        let (streams, memory) = (MANY, 4 * limits.connection_memory);
-        Limits {
-            streams,
-            backlog: streams,
-            opens_waiting: streams,
-            connection_memory: memory,
-            ..limits
-        }
+        limits
     };
     match wire {
         "yamux" => Some(user.with(move |side| {
-            let config = yamux::Config { limits: limits(), ..yamux::Config::default() };
+            let mut config = yamux::Config::default();
+            config.limits = limits();
             yamux::Connection::new(side, config).expect("settings that agree")
         })),
         _ => None,
