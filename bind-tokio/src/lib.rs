@@ -44,7 +44,7 @@ pub use trunkline_core::mux::{
     Abilities, LocalEnd, MuxStats, OpenRefusal, Side, StreamEnd, StreamStats,
 };
 pub use trunkline_core::pool::{PoolConfig, PoolPolicy, PoolStats};
-pub use trunkline_core::{CloseReason, ExitStatus, Limits};
+pub use trunkline_core::{CloseReason, ExitStatus, Limits, smux, wormhole, yamux};
 pub use trunkline_drive::mux::MuxError;
 pub use trunkline_drive::pool::{PoolError, Pooled};
 pub use trunkline_drive::{

@@ -142,6 +142,19 @@ impl<R: Runtime> Connection<R> {
         self.shared.0.close_reason()
     }
 
+    /// Whether it lives and the peer has not said that it takes no more streams: whether
+    /// [`open`](Self::open) is worth trying.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        self.shared.0.opens()
+    }
+
+    /// Whether both are handles of one connection.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// The connection's counters, at any time, also after its end.
     #[must_use]
     pub fn stats(&self) -> MuxStats {

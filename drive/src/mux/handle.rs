@@ -101,6 +101,8 @@ pub(super) trait Handle: Send + Sync {
     fn close(&self);
     fn abort(&self);
     fn close_reason(&self) -> Option<CloseReason>;
+    /// Whether the connection lives and the peer takes streams.
+    fn opens(&self) -> bool;
     fn stats(&self) -> MuxStats;
     /// The last handle of the connection itself is gone.
     fn unlisten(&self);
@@ -374,6 +376,11 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
 
     fn close_reason(&self) -> Option<CloseReason> {
         self.lock().closed()
+    }
+
+    fn opens(&self) -> bool {
+        let state = self.lock();
+        state.machine.closed().is_none() && !state.gone_away
     }
 
     fn stats(&self) -> MuxStats {

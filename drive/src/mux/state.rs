@@ -53,6 +53,8 @@ pub(super) struct State<M, I> {
     /// Whether a handle of the connection itself lives: without one nobody accepts.
     pub(super) listening: bool,
     pub(super) seen: Seen,
+    /// The peer takes no more streams.
+    pub(super) gone_away: bool,
     /// The user wants no farewell.
     pub(super) aborted: bool,
     /// The driver is done with the transport, or gone.
@@ -71,6 +73,7 @@ impl<M: Mux, I: Io> State<M, I> {
             streams: 0,
             listening: true,
             seen: Seen::default(),
+            gone_away: false,
             aborted: false,
             over: false,
             small: BytesMut::new(),
@@ -93,6 +96,7 @@ impl<M: Mux, I: Io> State<M, I> {
                 MuxEvent::Openable => self.lines.open.tell(wakes),
                 MuxEvent::GoneAway => {
                     tracing::debug!("the other side takes no more streams");
+                    self.gone_away = true;
                     self.lines.open.tell_all(wakes);
                 }
                 MuxEvent::Pong { number, round_trip } => self.answered(number, round_trip, wakes),

@@ -97,11 +97,16 @@ impl<R: Runtime, C: Pooled> Pool<R, C> {
             let opening = Opening { shared: self.shared(), key };
             let opened = connection.open().await;
             drop(opening);
-            let ended = opened.is_err() && !connection.is_usable();
-            if !self.shared().opened(key, ended, first, opened.is_ok()) {
+            let again = match &opened {
+                Ok(_) => self.shared().opened(key),
+                Err(error) => {
+                    let ended = connection.is_final(error);
+                    self.shared().open_failed(key, ended, std::mem::take(&mut first))
+                }
+            };
+            if !again {
                 return opened;
             }
-            first = false;
         }
     }
 

@@ -204,15 +204,19 @@ impl<C: Pooled> Shared<C> {
         });
     }
 
-    /// Notes how opening a stream went; says whether to try again.
-    pub(super) fn opened(&self, key: Key, ended: bool, first: bool, success: bool) -> bool {
-        self.act(|state, now| {
-            if success {
-                state.machine.stream_opened(now, key);
-                return false;
-            }
-            state.machine.open_failed(now, key, ended, first)
-        })
+    /// Notes that a stream was opened; there is no need to try again.
+    pub(super) fn opened(&self, key: Key) -> bool {
+        self.act(|state, now| state.machine.stream_opened(now, key));
+        false
+    }
+
+    /// Notes that a stream could not be opened; says whether to try again.
+    pub(super) fn open_failed(&self, key: Key, ended: bool, first: bool) -> bool {
+        let (again, _held) = self.act(|state, now| {
+            let held = if ended { state.held.remove(&key) } else { None };
+            (state.machine.open_failed(now, key, ended, first), held)
+        });
+        again
     }
 
     /// Somebody who had a connection in order to open a stream has done so, or has given up.
