@@ -28,5 +28,6 @@ pub mod sim;
 pub mod smux;
 pub mod vectors;
 pub mod wormhole;
+pub mod yamux;
 
 pub use run::run;

@@ -6,6 +6,7 @@ use crate::agentproto;
 use crate::report::Verdict;
 use crate::smux;
 use crate::wormhole;
+use crate::yamux;
 
 /// Runs one case of a file.
 pub type Run = fn(&Value) -> Verdict;
@@ -24,6 +25,9 @@ pub const FILES: &[(&str, &str, Run)] = &[
     ("wormhole", "rejects.json", wormhole::rejects::run),
     ("smux", "rejects.json", smux::rejects::run),
     ("smux", "transcripts.json", smux::transcripts::run),
+    ("yamux", "frames.json", yamux::frames::run),
+    ("yamux", "rejects.json", yamux::rejects::run),
+    ("yamux", "transcripts.json", yamux::transcripts::run),
 ];
 
 /// What runs the cases of this file; `None` when nothing does.

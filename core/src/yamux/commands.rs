@@ -365,7 +365,13 @@ impl Connection {
             return;
         }
         let window = &mut stream.state.window;
-        if window.read(now, &mut self.tuner, taken).is_none() {
+        let due = window.read(now, &mut self.tuner, taken);
+        if self.tuner.take_probe()
+            && let Some(value) = self.pings.ask(now, By::Probe)
+        {
+            self.lanes.push_control(Control::Ping(value));
+        }
+        if due.is_none() {
             return;
         }
         let more = window.grant(now, &mut self.tuner, slot);

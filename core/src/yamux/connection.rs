@@ -94,7 +94,8 @@ impl Connection {
             input: Input::new(),
             body: None,
             inbox: Inbox::new(limits.connection_memory),
-            lanes: Lanes::new(limits.send_queue, limits.replies),
+            lanes: Lanes::new(limits.send_queue, limits.replies)
+                .with_frames_of(config.frame_size as usize),
             events: Events::default(),
             guards: Guards::new(limits),
             life: Life::new(some_time(config.write_timeout)),

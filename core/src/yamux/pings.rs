@@ -10,9 +10,6 @@ use crate::mux::parts::Every;
 /// The most pings that wait for their answers.
 const MOST: usize = 64;
 
-/// Time between two measurements of the round trip.
-const PROBE_AGAIN: Duration = Duration::from_secs(10);
-
 /// Who asked for a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
@@ -28,7 +25,6 @@ pub(super) struct Pings {
     waiting: VecDeque<Waiting>,
     /// When the next keep-alive is due; stopped while one waits.
     pub(super) keep_alive: Every,
-    probed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -41,7 +37,7 @@ struct Waiting {
 
 impl Pings {
     pub(super) const fn new(keep_alive: Option<Duration>) -> Self {
-        Self { next: 0, waiting: VecDeque::new(), keep_alive: Every::new(keep_alive), probed: None }
+        Self { next: 0, waiting: VecDeque::new(), keep_alive: Every::new(keep_alive) }
     }
 
     /// One more ping: its value, or `None` when as many wait as may. Those of the machine's own
@@ -50,10 +46,8 @@ impl Pings {
         if by == By::User && self.waiting.len() >= MOST {
             return None;
         }
-        match by {
-            By::User => {}
-            By::KeepAlive => self.keep_alive.stop(),
-            By::Probe => self.probed = Some(now),
+        if by == By::KeepAlive {
+            self.keep_alive.stop();
         }
         let value = self.next;
         self.next = self.next.wrapping_add(1);
@@ -77,12 +71,6 @@ impl Pings {
             self.keep_alive.restart(now);
         }
         Some((ping.by, now.saturating_since(ping.since)))
-    }
-
-    /// Whether the round trip should be measured, now that there is data.
-    pub(super) fn should_probe(&self, now: Instant) -> bool {
-        self.probed.is_none_or(|at| now.saturating_since(at) >= PROBE_AGAIN)
-            && !self.waiting.iter().any(|ping| ping.by == By::Probe)
     }
 
     /// Since when a keep-alive has waited for its answer.

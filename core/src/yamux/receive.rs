@@ -7,7 +7,7 @@ use super::state::{Marks, Over, State};
 use super::transmit::Control;
 use super::{
     Acks, CreditOverflow, DeadStreams, Flags, ForeignIds, FrameType, Head, INITIAL_WINDOW,
-    LateData, OpenCredits, ReusedIds, TinyCredit, UnknownPayload, Violation, WindowGrowth,
+    LateData, OpenCredits, ReusedIds, TinyCredit, UnknownPayload, Violation,
 };
 use crate::mux::Side;
 use crate::mux::parts::{Kind, List, Phase, Pressure, Slot, Window};
@@ -238,12 +238,6 @@ impl Connection {
             self.granted = self.granted.saturating_sub(u64::from(length));
             self.body = Some(Body { slot, left: length, fin });
         }
-        if self.config.growth == WindowGrowth::Tuned
-            && self.pings.should_probe(now)
-            && let Some(value) = self.pings.ask(now, By::Probe)
-        {
-            self.lanes.push_control(Control::Ping(value));
-        }
         // Nobody reads it, and the peer should know: it was finished and forgotten.
         if self.streams.get(slot).is_some_and(|stream| !stream.is_named()) {
             self.reset_stream(now, slot, Over::Asked);
@@ -373,7 +367,8 @@ impl Connection {
             self.counters.useless += 1;
             return Ok(());
         }
-        for _ in 0..u64::from(length) / USELESS_PAYLOAD {
+        let bounded = self.config.unknown_payload == UnknownPayload::Bounded;
+        for _ in 0..if bounded { u64::from(length) / USELESS_PAYLOAD } else { 0 } {
             self.guards.count(now, Flood::Useless)?;
         }
         self.useless(now)
