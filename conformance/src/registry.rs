@@ -28,6 +28,7 @@ pub const FILES: &[(&str, &str, Run)] = &[
     ("yamux", "frames.json", yamux::frames::run),
     ("yamux", "rejects.json", yamux::rejects::run),
     ("yamux", "transcripts.json", yamux::transcripts::run),
+    ("wormhole", "transcripts.json", wormhole::transcripts::run),
 ];
 
 /// What runs the cases of this file; `None` when nothing does.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use trunkline_core::wormhole::{Frame, MAX_PAYLOAD};
 
 use super::decode::{class, everything};
+use super::mux_rejects;
 use crate::case::{self, Check, ensure};
 use crate::notation::Hex;
 use crate::report::Verdict;
@@ -32,6 +33,7 @@ pub fn run(case: &Value) -> Verdict {
     let check = match case.get("kind").and_then(Value::as_str) {
         Some("decode") => case::read(case).and_then(|case| decode(&case)),
         Some("parse") => case::read(case).and_then(|case| parse(&case)),
+        Some("mux") => case::read(case).and_then(|case| mux_rejects::check(&case)),
         Some(other) => Err(case::unknown("kind", other)),
         None => Err(Verdict::NotRun("the case has no `kind`".into())),
     };

@@ -74,7 +74,9 @@ impl Mux for Connection {
     }
 
     fn wants_output(&self) -> bool {
-        self.lanes.has_output(&self.streams) || matches!(self.life.phase(), Phase::Closing)
+        self.lanes.has_output(&self.streams)
+            || self.unsettled.is_some()
+            || matches!(self.life.phase(), Phase::Closing)
     }
 
     fn open(&mut self, now: Instant) -> Opened {
@@ -84,6 +86,7 @@ impl Mux for Connection {
         if self.pressure() >= Pressure::NoStreams {
             return Opened::Refused(OpenRefusal::Budget);
         }
+        self.settle();
         self.pings.start(now);
         loop {
             let Some(id) = self.ids.give() else {
@@ -118,6 +121,9 @@ impl Mux for Connection {
         let Some(slot) = self.streams.named(stream) else { return Received::Unknown };
         if max == 0 && self.streams.get(slot).is_some_and(|stream| stream.unread() > 0) {
             return Received::Data(Bytes::new());
+        }
+        if self.unsettled.is_some_and(|unsettled| unsettled != slot) {
+            self.settle();
         }
         if let Some(taken) = self.inbox.pop(&mut self.streams, slot, max) {
             if self.life.closed().is_none() {
@@ -164,6 +170,7 @@ impl Mux for Connection {
 
     fn reserve(&mut self, now: Instant, stream: StreamKey, len: usize) -> Option<Reserved> {
         let slot = self.streams.named(stream)?;
+        self.settle();
         if !self.lanes.is_idle(&self.streams) || self.write_end_of(slot).is_some() {
             return None;
         }
@@ -203,6 +210,7 @@ impl Mux for Connection {
 
     /// Finishes a stream that is not over: the wire has no other end.
     fn forget(&mut self, now: Instant, stream: StreamKey) {
+        self.settle();
         let Some(slot) = self.streams.named(stream) else { return };
         if self.is_held(slot) {
             self.shut(now, slot, OwnEnd::Finished);
@@ -232,6 +240,7 @@ impl Mux for Connection {
         self.pings.start(now);
         match self.pings.ask() {
             Some(number) => {
+                self.settle();
                 self.lanes.push_control(Control::Ping(number));
                 Pinged::Number(number)
             }

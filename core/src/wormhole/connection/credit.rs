@@ -77,15 +77,10 @@ impl Connection {
     pub(super) fn credit(&mut self, now: Instant, slot: Slot, taken: &Taken) {
         let length = taken.bytes.len();
         let Some(stream) = self.streams.get_mut(slot) else { return };
-        let (id, state) = (stream.id(), &mut stream.state);
+        let state = &mut stream.state;
         if self.counting.original {
             state.due = state.due.saturating_add(u32::try_from(length).unwrap_or(u32::MAX));
-            if state.due >= self.config.window / 2 {
-                let due = core::mem::take(&mut state.due);
-                state.window.grant_more(due);
-                self.granted = self.granted.saturating_add(due.into());
-                self.lanes.push_control(Control::Grant(id, due));
-            }
+            self.unsettled = Some(slot);
             return;
         }
         if !state.is_open() {
@@ -98,6 +93,21 @@ impl Connection {
             self.streams.push(List::Control, slot, Kind::Control);
         } else if taken.unread == 0 && !self.streams.is_linked(slot, Kind::Timer) {
             self.watch(now, slot);
+        }
+    }
+
+    /// Grants as the original does (section 5.2). It counts what one call of its own read, which here
+    /// are all reads of a stream that follow each other.
+    pub(super) fn settle(&mut self) {
+        let Some(slot) = self.unsettled.take() else { return };
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        let id = stream.id();
+        let state = &mut stream.state;
+        if state.due >= self.config.window / 2 {
+            let due = core::mem::take(&mut state.due);
+            state.window.grant_more(due);
+            self.granted = self.granted.saturating_add(due.into());
+            self.lanes.push_control(Control::Grant(id, due));
         }
     }
 

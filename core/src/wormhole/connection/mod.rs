@@ -82,6 +82,8 @@ pub struct Connection {
     late: Late,
     pings: Pings,
     counting: Counting,
+    /// The stream that was read last, where credit is counted as the original does.
+    unsettled: Option<Slot>,
     /// The most unread bytes of a stream, as configured.
     recv_limit: usize,
     /// The stall guard's next tick, the streams that it looks at in this one, and those of the next.
@@ -138,6 +140,7 @@ impl Connection {
             late: Late::default(),
             pings: Pings::new(&config),
             counting,
+            unsettled: None,
             recv_limit: config.effective_recv_limit(),
             tick: None,
             watched: (List::Opening, List::Closing),
@@ -218,6 +221,7 @@ impl Machine for Connection {
         if self.life.closed().is_some() || self.eof {
             return;
         }
+        self.settle();
         self.pings.start(now);
         self.inbox.next_turn(&mut self.streams);
         self.input.push(input);
@@ -277,6 +281,7 @@ impl Machine for Connection {
         if self.life.closed().is_some() || self.mute.is_some() {
             return None;
         }
+        self.settle();
         self.pings.start(now);
         let choked = self.lanes.is_choked();
         let segment = self.next_segment(now);
