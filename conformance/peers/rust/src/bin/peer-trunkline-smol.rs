@@ -1,7 +1,9 @@
 //! Trunkline itself as a peer, on smol: any wire, everything at its default.
 
 use std::io;
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use smol::net::{TcpListener, TcpStream};
 use trunkline_peers::{Ours, Run, Trouble, WireName, machine, options, play};
 use trunkline_smol::connection_over;
@@ -32,6 +34,9 @@ async fn play_over(run: &Run, socket: TcpStream) -> Result<&'static str, Trouble
         WireName::Smux1 | WireName::Smux2 => connection_over(socket, machine::smux(run)?),
         WireName::Wormhole => connection_over(socket, machine::wormhole(run)?),
     };
-    let sleep = |time| Box::pin(async move { drop(smol::Timer::after(time).await) });
     play(run, &Ours::new(connection, |stream| stream, sleep)).await
+}
+
+fn sleep(time: Duration) -> BoxFuture<'static, ()> {
+    Box::pin(async move { drop(smol::Timer::after(time).await) })
 }

@@ -1,7 +1,9 @@
 //! Trunkline itself as a peer, on tokio: any wire, everything at its default.
 
 use std::io;
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use trunkline_peers::{Ours, Run, TokioStream, Trouble, WireName, machine, options, play};
 use trunkline_tokio::connection_over;
@@ -31,6 +33,9 @@ async fn play_over(run: &Run, socket: TcpStream) -> Result<&'static str, Trouble
         WireName::Smux1 | WireName::Smux2 => connection_over(socket, machine::smux(run)?),
         WireName::Wormhole => connection_over(socket, machine::wormhole(run)?),
     };
-    let sleep = |time| Box::pin(tokio::time::sleep(time));
     play(run, &Ours::new(connection, TokioStream, sleep)).await
+}
+
+fn sleep(time: Duration) -> BoxFuture<'static, ()> {
+    Box::pin(tokio::time::sleep(time))
 }
