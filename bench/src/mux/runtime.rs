@@ -1,9 +1,6 @@
 //! The runtimes under which subjects run.
 
 use std::future::Future;
-use std::sync::OnceLock;
-
-use smol::Executor;
 
 /// A runtime, as far as scenarios need one.
 pub trait Runtime: Copy + Send + Sync + 'static {
@@ -86,26 +83,19 @@ impl Runtime for Still {
     }
 }
 
-/// smol: one executor, run by as many threads.
+/// smol: its global executor, which runs on one thread unless `SMOL_THREADS` says otherwise, as the
+/// tasks of our connections do.
 #[derive(Clone, Copy, Debug)]
 pub struct Smol;
 
-fn executor() -> &'static Executor<'static> {
-    static EXECUTOR: OnceLock<Executor<'static>> = OnceLock::new();
-    EXECUTOR.get_or_init(Executor::new)
-}
-
 impl Runtime for Smol {
-    fn block_on<F>(threads: usize, future: F) -> F::Output
+    fn block_on<F>(_: usize, future: F) -> F::Output
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        for _ in 1..threads {
-            std::thread::spawn(|| smol::block_on(executor().run(std::future::pending::<()>())));
-        }
-        let main = executor().spawn(future);
-        smol::block_on(executor().run(main))
+        // This thread only waits: it takes neither tasks nor readiness from the executor's.
+        smol::future::block_on(smol::spawn(future))
     }
 
     fn spawn<F>(future: F) -> impl Future<Output = F::Output> + Send
@@ -113,10 +103,10 @@ impl Runtime for Smol {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        executor().spawn(future)
+        smol::spawn(future)
     }
 
     fn detach(future: impl Future<Output = ()> + Send + 'static) {
-        executor().spawn(future).detach();
+        smol::spawn(future).detach();
     }
 }
