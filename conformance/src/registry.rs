@@ -21,14 +21,14 @@ pub const FILES: &[(&str, &str, Run)] = &[
     ("agentproto", "rejects.json", agentproto::rejects::run),
     ("agentproto", "transcripts.json", agentproto::transcripts::run),
     ("smux", "frames.json", smux::frames::run),
-    ("wormhole", "frames.json", wormhole::frames::run),
-    ("wormhole", "rejects.json", wormhole::rejects::run),
     ("smux", "rejects.json", smux::rejects::run),
     ("smux", "transcripts.json", smux::transcripts::run),
+    ("wormhole", "frames.json", wormhole::frames::run),
+    ("wormhole", "rejects.json", wormhole::rejects::run),
+    ("wormhole", "transcripts.json", wormhole::transcripts::run),
     ("yamux", "frames.json", yamux::frames::run),
     ("yamux", "rejects.json", yamux::rejects::run),
     ("yamux", "transcripts.json", yamux::transcripts::run),
-    ("wormhole", "transcripts.json", wormhole::transcripts::run),
 ];
 
 /// What runs the cases of this file; `None` when nothing does.
