@@ -13,25 +13,13 @@ pub(super) const INITIAL_WINDOW: u32 = 262_144;
 /// the state, and what that makes of the stream.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// How this side's window stands.
-    pub(super) window: Receive,
+    /// How this side's window stands; version 1 has none.
+    pub(super) window: Window,
     /// How the peer's window stands.
     pub(super) credit: Credit,
     /// Bytes that the application has read, modulo 2^32.
     pub(super) read: u32,
     marks: u16,
-}
-
-/// The receive window of a stream.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Receive {
-    /// Version 1 has none.
-    #[default]
-    None,
-    /// As the original has it: bytes read since the last update.
-    Fixed(u32),
-    /// One that grows.
-    Grown(Window),
 }
 
 /// The send window of a stream: arithmetic modulo 2^32 (section 7).
@@ -118,7 +106,7 @@ pub(super) enum Mark {
 
 impl State {
     /// A stream of version 2 as it begins.
-    pub(super) const fn new(window: Receive) -> Self {
+    pub(super) const fn new(window: Window) -> Self {
         Self { window, credit: Credit::new(), read: 0, marks: 0 }
     }
 

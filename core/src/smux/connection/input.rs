@@ -11,7 +11,7 @@ use crate::smux::config::{
     UnreadAtEnd, UselessFrames,
 };
 use crate::smux::frame::{Command, Head, Update, Version};
-use crate::smux::state::{INITIAL_WINDOW, Mark, Receive};
+use crate::smux::state::Mark;
 use crate::{CloseReason, Flood, Instant, Violation};
 
 /// Frames for streams that are gone which an honest peer may send for each stream that ends: a
@@ -256,28 +256,22 @@ impl Connection {
 
     /// Whether the peer keeps to the window that it was given (section 12).
     fn fits_window(&mut self, now: Instant, slot: Slot, len: u32) -> bool {
-        let Some(stream) = self.streams.get_mut(slot) else { return false };
-        let (unread, tuner) = (stream.unread() as u64, &mut self.tuner);
-        let fits = match &mut stream.state.window {
-            Receive::None => return true,
-            // The peer may have sent what it assumed before it heard of a smaller window.
-            Receive::Fixed(_) => {
-                let most = self.config.max_stream_buffer.max(INITIAL_WINDOW as usize) as u64;
-                unread + u64::from(len) <= most
-            }
-            Receive::Grown(window) => {
-                let before = window.granted();
-                let fits = len <= before;
-                window.receive_any(now, tuner, slot, len);
-                let less = u64::from(before.saturating_sub(window.granted()));
-                self.stats.granted = self.stats.granted.saturating_sub(less);
-                fits
-            }
-        };
-        match self.config.overrun {
-            Overrun::EndStream => fits,
-            Overrun::Ignore => true,
+        if self.config.version == Version::One {
+            return true;
         }
+        let Some(stream) = self.streams.get_mut(slot) else { return false };
+        let window = &mut stream.state.window;
+        let before = window.granted();
+        let fits = match self.config.overrun {
+            Overrun::EndStream => len <= before,
+            Overrun::Ignore => true,
+        };
+        if fits {
+            window.receive_any(now, &mut self.tuner, slot, len);
+            let less = u64::from(before.saturating_sub(window.granted()));
+            self.stats.granted = self.stats.granted.saturating_sub(less);
+        }
+        fits
     }
 
     fn take_payload(&mut self, now: Instant, frame: Current) -> bool {

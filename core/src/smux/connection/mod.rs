@@ -12,7 +12,7 @@ use super::config::{Config, ConfigError, WindowSize};
 use super::frame::Version;
 use super::state::{INITIAL_WINDOW, State};
 use crate::mux::parts::{
-    Events, Guards, Inbox, Input, Lanes, Life, Slot, Streams, Tuner, WindowRule, earliest,
+    Events, Guards, Inbox, Input, Lanes, Life, Slot, Streams, Tuner, Window, WindowRule, earliest,
 };
 use crate::mux::{
     Abilities, Finished, Mux, MuxEvent, MuxStats, Opened, Pinged, Received, Reserved, Sent, Side,
@@ -171,12 +171,10 @@ impl Connection {
 /// How the windows of section 7 begin and grow; below 2^31, where they would count as negative.
 fn window_rule(config: &Config) -> WindowRule {
     let stream = u32::try_from(config.max_stream_buffer).unwrap_or(INITIAL_WINDOW);
-    let initial = stream.max(INITIAL_WINDOW);
-    let largest = u32::try_from(config.limits.window).unwrap_or(u32::MAX).min(0x7fff_ffff);
-    let rule = WindowRule::new(initial, largest).without_pings();
+    let largest = u32::try_from(config.limits.window).unwrap_or(u32::MAX).min(Window::LARGEST);
     match config.window_size {
-        WindowSize::Grown => rule,
-        WindowSize::Fixed => rule.fixed(),
+        WindowSize::Grown => WindowRule::new(stream.max(INITIAL_WINDOW), largest).without_pings(),
+        WindowSize::Fixed => WindowRule::new(stream, stream).without_pings().fixed(),
     }
 }
 

@@ -3,8 +3,9 @@
 use super::{Connection, Control};
 use crate::mux::parts::{List, Phase, Slot};
 use crate::mux::{Reserved, StreamKey};
+use crate::smux::config::WindowSize;
 use crate::smux::frame::{Command, Head, Update, bare_segment, data_segment, update_segment};
-use crate::smux::state::{Mark, Receive};
+use crate::smux::state::Mark;
 use crate::{CloseReason, Instant, Segment};
 
 impl Connection {
@@ -57,7 +58,7 @@ impl Connection {
     /// SYN, or a window update; both where both are due, one after the other.
     fn control_frame(&mut self, now: Instant, slot: Slot) -> Option<Segment> {
         let version = self.config.version;
-        let fixed = self.config.max_stream_buffer;
+        let fixed = u32::try_from(self.config.max_stream_buffer).unwrap_or(u32::MAX);
         let stream = self.streams.get_mut(slot)?;
         let (id, unread) = (stream.id(), stream.unread());
         if stream.state.clear(Mark::SynDue) {
@@ -69,18 +70,23 @@ impl Connection {
         if !stream.state.clear(Mark::UpdateDue) {
             return None;
         }
-        let window = match &mut stream.state.window {
-            Receive::None => return None,
-            Receive::Fixed(_) => u32::try_from(fixed).unwrap_or(u32::MAX),
-            Receive::Grown(window) => {
+        let state = &mut stream.state;
+        let before = state.window.granted();
+        let window = match self.config.window_size {
+            WindowSize::Fixed => {
+                state.window.announce(now, &mut self.tuner, slot, unread);
+                fixed
+            }
+            WindowSize::Grown => {
                 // What was read since the update became due travels along, and what was granted
                 // before stays granted: it is on its way already.
-                let more = window.grant(now, &mut self.tuner, slot);
-                self.stats.granted += u64::from(more);
+                state.window.grant(now, &mut self.tuner, slot);
                 let unread = u32::try_from(unread).unwrap_or(u32::MAX);
-                window.granted().saturating_add(unread).min(0x7fff_ffff)
+                state.window.granted().saturating_add(unread).min(0x7fff_ffff)
             }
         };
+        let more = state.window.granted().saturating_sub(before);
+        self.stats.granted += if state.has(Mark::Open) { u64::from(more) } else { 0 };
         Some(update_segment(version, id, Update { consumed: stream.state.read, window }))
     }
 

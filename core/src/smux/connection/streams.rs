@@ -4,22 +4,20 @@ use super::Connection;
 use crate::Instant;
 use crate::mux::parts::{Kind, List, Slot, Window};
 use crate::mux::{LocalEnd, MuxStats, StreamEnd, StreamStats};
-use crate::smux::config::{PassiveClose, WindowSize};
+use crate::smux::config::PassiveClose;
 use crate::smux::frame::Version;
-use crate::smux::state::{INITIAL_WINDOW, Mark, Receive, State};
+use crate::smux::state::{INITIAL_WINDOW, Mark, State};
 
 impl Connection {
     /// A stream as it begins.
-    pub(super) fn new_state(&mut self) -> State {
-        let window = match (self.config.version, self.config.window_size) {
-            (Version::One, _) => return State::default(),
-            (Version::Two, WindowSize::Fixed) => Receive::Fixed(0),
-            (Version::Two, WindowSize::Grown) => {
-                let window = Window::new(self.tuner.rule.initial);
-                Receive::Grown(window)
+    pub(super) fn new_state(&self) -> State {
+        match self.config.version {
+            Version::One => State::default(),
+            // Whatever the first window is, the peer assumes another one before it hears of it.
+            Version::Two => {
+                State::new(Window::new(self.tuner.rule.initial).believed(INITIAL_WINDOW))
             }
-        };
-        State::new(window)
+        }
     }
 
     /// Counts a stream that was just put into the table.
@@ -27,9 +25,7 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         stream.state.set(Mark::Open);
         stream.state.set(mark);
-        if let Receive::Grown(window) = &stream.state.window {
-            self.stats.granted += u64::from(window.granted());
-        }
+        self.stats.granted += u64::from(stream.state.window.granted());
         self.peers += usize::from(mark == Mark::PeersShare);
         self.stats.streams += 1;
         self.charge_table();
@@ -54,11 +50,9 @@ impl Connection {
             return;
         }
         self.stats.streams = self.stats.streams.saturating_sub(1);
-        if let Receive::Grown(window) = &mut stream.state.window {
-            let granted = u64::from(window.granted());
-            self.stats.granted = self.stats.granted.saturating_sub(granted);
-            window.end(&mut self.tuner);
-        }
+        let granted = u64::from(stream.state.window.granted());
+        self.stats.granted = self.stats.granted.saturating_sub(granted);
+        stream.state.window.end(&mut self.tuner);
     }
 
     /// This side has finished a stream and forgotten it. What the peer still sends is dropped; the
@@ -183,22 +177,12 @@ impl Connection {
     pub(super) fn stream_counters(&self, slot: Slot) -> Option<StreamStats> {
         let stream = self.streams.get(slot)?;
         let state = &stream.state;
-        let receive_window = match &state.window {
-            Receive::None => None,
-            Receive::Fixed(since) => {
-                let taken = stream.unread() as u64 + u64::from(*since);
-                let window = if state.has(Mark::WasRead) {
-                    self.config.max_stream_buffer as u64
-                } else {
-                    u64::from(INITIAL_WINDOW)
-                };
-                Some(window.saturating_sub(taken))
+        let (receive_window, send_window) = match self.config.version {
+            Version::One => (None, None),
+            Version::Two => {
+                let left = state.credit.left().unwrap_or(0);
+                (Some(u64::from(state.window.granted())), Some(left as u64))
             }
-            Receive::Grown(window) => Some(u64::from(window.granted())),
-        };
-        let send_window = match self.config.version {
-            Version::One => None,
-            Version::Two => Some(state.credit.left().unwrap_or(0) as u64),
         };
         Some(StreamStats {
             id: stream.id(),

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use super::Connection;
 use crate::mux::parts::{Pressure, Slot};
 use crate::mux::{Finished, LocalEnd, OpenRefusal, Opened, Received, Sent, StreamEnd, StreamKey};
-use crate::smux::config::{SecondFin, UpdateCount};
+use crate::smux::config::{SecondFin, UpdateCount, WindowSize};
 use crate::smux::frame::Version;
-use crate::smux::state::{Mark, Receive};
+use crate::smux::state::Mark;
 use crate::{CloseReason, Instant};
 
 impl Connection {
@@ -85,34 +85,27 @@ impl Connection {
         if self.config.version == Version::One {
             return;
         }
+        let can_send = self.write_over().is_none();
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let bound = stream.is_bound();
         let state = &mut stream.state;
         let len = u32::try_from(taken.bytes.len()).unwrap_or(u32::MAX);
         state.read = state.read.wrapping_add(len);
         let first = state.set(Mark::WasRead);
-        let due = match &mut state.window {
-            Receive::None => false,
-            Receive::Fixed(since) => {
-                *since = since.saturating_add(len);
-                let threshold = self.config.max_stream_buffer / 2;
-                let (first, silent) = match self.config.update_count {
-                    UpdateCount::Whole => (first, false),
-                    UpdateCount::Wrapped => (state.read == len, state.read == 0),
-                };
-                let due = *since as usize >= threshold || first;
-                if due {
-                    *since = 0;
-                }
-                due && !silent
-            }
-            Receive::Grown(window) => window.read(now, &mut self.tuner, taken).is_some() && bound,
+        let (first, silent) = match self.config.update_count {
+            UpdateCount::Whole => (first, false),
+            UpdateCount::Wrapped => (state.read == len, state.read == 0),
         };
-        // Behind the peer's end it has no use for a window; the original sends one all the same.
-        let wanted = !state.has(Mark::FinReceived) || matches!(state.window, Receive::Fixed(_));
-        if due && wanted && self.write_over().is_none() {
-            let Some(stream) = self.streams.get_mut(slot) else { return };
-            stream.state.set(Mark::UpdateDue);
+        let grown = state.window.read(now, &mut self.tuner, taken).is_some();
+        let due = match self.config.window_size {
+            // Behind the peer's end it has no use for a window.
+            WindowSize::Grown => grown && bound && !state.has(Mark::FinReceived),
+            WindowSize::Fixed => grown || first,
+        };
+        if due && silent {
+            state.window.announce(now, &mut self.tuner, slot, taken.unread);
+        } else if due && can_send {
+            state.set(Mark::UpdateDue);
             self.want_control(slot);
             self.life.queued(now, true);
         }
