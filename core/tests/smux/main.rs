@@ -6,7 +6,6 @@ mod bounds;
 mod hazards;
 mod hostile;
 mod life;
-mod pair;
 mod time;
 mod windows;
 
