@@ -84,9 +84,10 @@ impl<I: Io> Link<I> {
         self.outgoing.is_empty()
     }
 
-    /// Whether there is something to write that the transport may take.
-    pub(super) fn may_write(&self) -> bool {
-        !self.is_clogged() && (!self.outgoing.is_empty() || self.unflushed)
+    /// Whether there is something to write that the transport may take, or a failure to tell.
+    pub(super) fn has_work(&self) -> bool {
+        let waits = !self.outgoing.is_empty() || self.unflushed;
+        self.untold.is_some() || waits && !self.is_clogged()
     }
 
     /// Whether the transport takes nothing at the moment, and will say when it does.

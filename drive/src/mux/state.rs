@@ -223,7 +223,7 @@ impl Seen {
     /// may have something to send that it had not before.
     fn is_outdated<I: Io>(&self, machine: &impl Mux, link: &Link<I>, output: bool) -> bool {
         let earlier = |due| self.armed.is_none_or(|armed| due < armed);
-        link.may_write()
+        link.has_work()
             || output && link.takes() && machine.wants_output()
             || self.held_back && machine.wants_input()
             || !self.closed && machine.closed().is_some()

@@ -1,4 +1,10 @@
 //! Many streams over one transport, over every wire: the handles, their driver, and how they end.
 
 mod basics;
+mod cancel;
+mod drops;
+mod ends;
+mod load;
+mod losses;
+mod rough;
 pub(crate) mod wires;
