@@ -205,7 +205,8 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
                 }
                 Due::Now => due = until,
                 Due::LookAgain => {}
-                Due::NotYet if moved => {}
+                // What was written may have been the last: then nothing wakes us any more.
+                Due::NotYet if moved || view.closed && wrote => {}
                 Due::NotYet if read >= MUCH => break,
                 Due::NotYet => match self.rest(link, &view) {
                     Some(back) => link = back,
