@@ -38,5 +38,7 @@ async fn play_over(run: &Run, socket: TcpStream) -> Result<&'static str, Trouble
 }
 
 fn sleep(time: Duration) -> BoxFuture<'static, ()> {
-    Box::pin(async move { drop(smol::Timer::after(time).await) })
+    Box::pin(async move {
+        smol::Timer::after(time).await;
+    })
 }

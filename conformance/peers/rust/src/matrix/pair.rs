@@ -95,7 +95,7 @@ impl Pair<'_> {
                 Ok(server) => server,
                 Err(why) => return Verdict::Failed(why),
             };
-        let limit = Instant::now() + Duration::from_secs(amounts.timeout) + GRACE;
+        let limit = Instant::now() + Duration::from_secs(self.timeout(amounts)) + GRACE;
         let Some(address) = server.address(limit) else {
             let ended = server.end(limit);
             return match ended.code {
@@ -137,7 +137,7 @@ impl Pair<'_> {
             ("--after", 1 + random(self.seed) % (bytes / 2)),
             ("--pings", amounts.pings),
             ("--interval-ms", amounts.interval_ms),
-            ("--timeout", amounts.timeout),
+            ("--timeout", self.timeout(amounts)),
         ];
         for (name, value) in numbers {
             line.extend([name.to_owned(), value.to_string()]);
@@ -157,6 +157,16 @@ impl Pair<'_> {
                 200_000
             }
             _ => amounts.some,
+        }
+    }
+
+    /// Less than the time after which a keep-alive would get a stalled connection going again, where
+    /// nothing takes long by itself.
+    fn timeout(&self, amounts: &Amounts) -> u64 {
+        match self.play {
+            Play::Both(Scenario::Bulk | Scenario::Short) => amounts.timeout,
+            Play::Both(Scenario::Ping) if amounts.interval_ms == 0 => amounts.timeout,
+            _ => amounts.timeout.min(25),
         }
     }
 
