@@ -85,7 +85,7 @@ fn vectors(dir: &Path, json: bool, wires: &[String]) -> ExitCode {
 }
 
 fn write_seeds(dir: &Path, out: &Path) -> ExitCode {
-    let seeds = match Suite::load(dir, &["agentproto".into()]) {
+    let seeds = match Suite::load(dir, &[]) {
         Ok(suite) => seeds::seeds(&suite),
         Err(error) => return refuse(&error.to_string()),
     };

@@ -9,7 +9,7 @@ use trunkline_conformance::vectors::Suite;
 
 fn all() -> Vec<Seed> {
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
-    seeds(&Suite::load(&vectors, &["agentproto".into()]).unwrap())
+    seeds(&Suite::load(&vectors, &[]).unwrap())
 }
 
 fn hold(target: &str) {
@@ -98,6 +98,9 @@ hold! {
     agents_hold "agentproto_agent"
     pairs_hold "agentproto_pair"
     served_directories_hold "agentproto_files"
+    bytes_of_yamux_hold "yamux_bytes"
+    operations_of_yamux_hold "yamux_ops"
+    pairs_of_yamux_hold "yamux_pair"
 }
 
 #[test]

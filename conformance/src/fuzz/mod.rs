@@ -16,6 +16,7 @@ mod file_server;
 mod files;
 mod frames;
 mod local;
+mod mux;
 mod ops;
 mod pair;
 mod recording;
@@ -23,6 +24,7 @@ mod schema;
 pub mod seeds;
 mod watch;
 mod weight;
+mod yamux;
 
 pub use agent::agentproto_agent;
 pub use cbor::agentproto_cbor;
@@ -31,6 +33,7 @@ pub use codec::{agentproto_frame, agentproto_record};
 pub use files::agentproto_files;
 pub use local::agentproto_local;
 pub use pair::agentproto_pair;
+pub use yamux::{yamux_bytes, yamux_ops, yamux_pair};
 
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +45,7 @@ pub struct Target {
 }
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "agentproto_frame", run: agentproto_frame },
     Target { name: "agentproto_record", run: agentproto_record },
     Target { name: "agentproto_cbor", run: agentproto_cbor },
@@ -50,6 +53,9 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "agentproto_agent", run: agentproto_agent },
     Target { name: "agentproto_pair", run: agentproto_pair },
     Target { name: "agentproto_files", run: agentproto_files },
+    Target { name: "yamux_bytes", run: yamux_bytes },
+    Target { name: "yamux_ops", run: yamux_ops },
+    Target { name: "yamux_pair", run: yamux_pair },
 ];
 
 /// Directories are confined on Linux only.

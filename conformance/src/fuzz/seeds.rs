@@ -25,7 +25,7 @@ pub struct Seed {
     pub input: Vec<u8>,
 }
 
-/// The seeds of every target, from the vectors of agentproto.
+/// The seeds of every target, from the vectors.
 ///
 /// A frame or a record of the vectors is a seed of the codec's targets as it stands; a transcript
 /// becomes operations: what one end sent is fed, what the other end did is done. Some are
@@ -57,6 +57,7 @@ pub fn seeds(suite: &Suite) -> Vec<Seed> {
     seeds.extend(damaged);
     seeds.extend(written());
     seeds.extend(served());
+    seeds.extend(super::mux::seeds::seeds(suite));
     seeds.retain(|seed| seed.input.len() <= LONGEST);
     seeds
 }
