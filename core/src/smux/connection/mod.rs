@@ -60,8 +60,6 @@ pub struct Connection {
     peers: usize,
     /// Streams that are finished on this side and forgotten, and whose peer has not finished.
     fading: usize,
-    /// Bookkeeping charged to the budget.
-    charged: usize,
     stats: MuxStats,
 }
 
@@ -103,7 +101,8 @@ impl Connection {
             last_id: Some(config.id_base.unwrap_or(base)),
             streams: Streams::new(config.hash_seed),
             inbox: Inbox::new(limits.connection_memory),
-            lanes: Lanes::new(limits.send_queue, limits.replies),
+            lanes: Lanes::new(limits.send_queue, limits.replies)
+                .with_frames_of(config.max_frame_size),
             events: Events::default(),
             guards: Guards::new(limits),
             life: Life::new(config.write_timeout),
@@ -118,7 +117,6 @@ impl Connection {
             grace: 0,
             peers: 0,
             fading: 0,
-            charged: 0,
             stats: MuxStats::default(),
             config,
         })
@@ -157,14 +155,9 @@ impl Connection {
         self.life.closed().or(self.mute.as_ref())
     }
 
-    /// Charges what the table takes to the budget, when it has changed.
+    /// Charges what the table takes to the budget, when it may have changed.
     fn charge_table(&mut self) {
-        let now = self.streams.memory();
-        if now != self.charged {
-            self.inbox.budget.release(self.charged);
-            self.inbox.budget.charge(now);
-            self.charged = now;
-        }
+        self.inbox.set_bookkeeping(self.streams.memory() + self.lanes.memory());
     }
 }
 
