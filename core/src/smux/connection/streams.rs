@@ -2,7 +2,7 @@
 
 use super::Connection;
 use crate::Instant;
-use crate::mux::parts::{Kind, List, Slot, Window};
+use crate::mux::parts::{Kind, List, Slot, Stream, Window};
 use crate::mux::{LocalEnd, MuxStats, StreamEnd, StreamStats};
 use crate::smux::config::PassiveClose;
 use crate::smux::frame::Version;
@@ -97,6 +97,10 @@ impl Connection {
         self.ask_fin(slot);
         self.streams.tell_readable(slot);
         self.streams.tell_writable(slot);
+        if self.streams.get(slot).is_some_and(Stream::is_waiting) {
+            // Nobody has seen it, and nobody needs to.
+            self.streams.forget(slot);
+        }
     }
 
     /// Nobody wants what the peer sends on a stream any more; what came is dropped.
