@@ -22,6 +22,7 @@ mod pair;
 mod recording;
 mod schema;
 pub mod seeds;
+mod smux;
 mod watch;
 mod weight;
 mod yamux;
@@ -33,6 +34,7 @@ pub use codec::{agentproto_frame, agentproto_record};
 pub use files::agentproto_files;
 pub use local::agentproto_local;
 pub use pair::agentproto_pair;
+pub use smux::{smux_bytes, smux_ops, smux_pair};
 pub use yamux::{yamux_bytes, yamux_ops, yamux_pair};
 
 /// One fuzz target.
@@ -45,7 +47,7 @@ pub struct Target {
 }
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "agentproto_frame", run: agentproto_frame },
     Target { name: "agentproto_record", run: agentproto_record },
     Target { name: "agentproto_cbor", run: agentproto_cbor },
@@ -53,6 +55,9 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "agentproto_agent", run: agentproto_agent },
     Target { name: "agentproto_pair", run: agentproto_pair },
     Target { name: "agentproto_files", run: agentproto_files },
+    Target { name: "smux_bytes", run: smux_bytes },
+    Target { name: "smux_ops", run: smux_ops },
+    Target { name: "smux_pair", run: smux_pair },
     Target { name: "yamux_bytes", run: yamux_bytes },
     Target { name: "yamux_ops", run: yamux_ops },
     Target { name: "yamux_pair", run: yamux_pair },

@@ -7,7 +7,10 @@ use crate::notation;
 use crate::vectors::Suite;
 
 /// The targets of a wire: bytes, operations, pair.
-const WIRES: [(&str, [&str; 3]); 1] = [("yamux", ["yamux_bytes", "yamux_ops", "yamux_pair"])];
+const WIRES: [(&str, [&str; 3]); 2] = [
+    ("smux", ["smux_bytes", "smux_ops", "smux_pair"]),
+    ("yamux", ["yamux_bytes", "yamux_ops", "yamux_pair"]),
+];
 
 /// The seeds of every wire. A frame or a reject is one as it stands; of a session, what one end
 /// wrote. Operations feed the same bytes between calls; pairs are written here.
