@@ -104,6 +104,9 @@ hold! {
     bytes_of_yamux_hold "yamux_bytes"
     operations_of_yamux_hold "yamux_ops"
     pairs_of_yamux_hold "yamux_pair"
+    wormhole_frames_hold "wormhole_frame"
+    wormhole_sessions_hold "wormhole_session"
+    wormhole_pairs_hold "wormhole_pair"
 }
 
 #[test]

@@ -25,6 +25,11 @@ pub mod seeds;
 mod smux;
 mod watch;
 mod weight;
+mod wormhole_frame;
+mod wormhole_pair;
+mod wormhole_seeds;
+mod wormhole_session;
+mod wormhole_watch;
 mod yamux;
 
 pub use agent::agentproto_agent;
@@ -35,6 +40,9 @@ pub use files::agentproto_files;
 pub use local::agentproto_local;
 pub use pair::agentproto_pair;
 pub use smux::{smux_bytes, smux_ops, smux_pair};
+pub use wormhole_frame::wormhole_frame;
+pub use wormhole_pair::wormhole_pair;
+pub use wormhole_session::wormhole_session;
 pub use yamux::{yamux_bytes, yamux_ops, yamux_pair};
 
 /// One fuzz target.
@@ -47,7 +55,7 @@ pub struct Target {
 }
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "agentproto_frame", run: agentproto_frame },
     Target { name: "agentproto_record", run: agentproto_record },
     Target { name: "agentproto_cbor", run: agentproto_cbor },
@@ -61,6 +69,9 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "yamux_bytes", run: yamux_bytes },
     Target { name: "yamux_ops", run: yamux_ops },
     Target { name: "yamux_pair", run: yamux_pair },
+    Target { name: "wormhole_frame", run: wormhole_frame },
+    Target { name: "wormhole_session", run: wormhole_session },
+    Target { name: "wormhole_pair", run: wormhole_pair },
 ];
 
 /// Directories are confined on Linux only.

@@ -218,6 +218,10 @@ impl Mux for Connection {
         self.inbox.clear(&mut self.streams, slot);
         self.errors.remove(&slot.0);
         if self.life.closed().is_some() {
+            // What was never sent goes with it.
+            if let Some(stream) = self.streams.get_mut(slot) {
+                stream.outgoing = None;
+            }
             self.streams.release(slot);
         }
         self.streams.forget(slot);
@@ -273,7 +277,7 @@ impl Mux for Connection {
             streams: self.live,
             waiting: self.streams.waiting(),
             queued_in: self.inbox.unread(),
-            queued_out: self.lanes.unsent(),
+            queued_out: if self.life.closed().is_some() { 0 } else { self.lanes.unsent() },
             memory: self.inbox.budget.used(),
             granted: self.granted,
             round_trip: self.tuner.round_trip.last(),
