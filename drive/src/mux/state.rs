@@ -132,6 +132,10 @@ impl<M: Mux, I: Io> State<M, I> {
 
     /// Sends away streams that nobody will ever accept.
     pub(super) fn refuse(&mut self, now: Instant) {
+        if self.machine.closed().is_some() {
+            // Asking would only have it tell again.
+            return;
+        }
         while let Some(stream) = self.machine.accept(now) {
             self.machine.reset(now, stream);
             self.machine.forget(now, stream);

@@ -30,7 +30,7 @@ impl Kind {
                 let mut config = smux::Config::default();
                 config.hash_seed = 1;
                 config.version =
-                    if self == Self::Smux1 { smux::Version::V1 } else { smux::Version::V2 };
+                    if self == Self::Smux1 { smux::Version::One } else { smux::Version::Two };
                 rt::connection_over(transport, smux::Connection::new(side, config).unwrap())
             }
             Self::Wormhole => {
