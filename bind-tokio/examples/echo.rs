@@ -5,42 +5,35 @@
 //! cargo run -p trunkline-tokio --example echo -- yamux   # one of them
 //! ```
 
-use std::io;
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use trunkline_tokio::{Connection, Side, Stream, connection_over, smux, wormhole, yamux};
 
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
 /// The wire is chosen in one line; nothing else in this program depends on it.
-fn connection(wire: &str, transport: UnixStream, side: Side) -> io::Result<Connection> {
-    let wrong = io::Error::other;
+fn connection(wire: &str, transport: UnixStream, side: Side) -> Result<Connection> {
+    let mut smux_2 = smux::Config::default();
+    smux_2.version = smux::Version::Two;
     Ok(match wire {
-        "wormhole" => connection_over(
-            transport,
-            wormhole::Connection::new(side, wormhole::Config::default()).map_err(wrong)?,
-        ),
-        "yamux" => connection_over(
-            transport,
-            yamux::Connection::new(side, yamux::Config::default()).map_err(wrong)?,
-        ),
-        "smux" | "smux2" => {
-            let mut config = smux::Config::default();
-            if wire == "smux2" {
-                config.version = smux::Version::Two;
-            }
-            connection_over(transport, smux::Connection::new(side, config).map_err(wrong)?)
+        "wormhole" => {
+            connection_over(transport, wormhole::Connection::new(side, Default::default())?)
         }
-        other => return Err(wrong(format!("no such wire: {other}"))),
+        "yamux" => connection_over(transport, yamux::Connection::new(side, Default::default())?),
+        "smux" => connection_over(transport, smux::Connection::new(side, Default::default())?),
+        "smux2" => connection_over(transport, smux::Connection::new(side, smux_2)?),
+        other => return Err(format!("no such wire: {other}").into()),
     })
 }
 
 /// Sends everything back until the other side ends the stream.
-async fn echo(mut stream: Stream) -> io::Result<()> {
+async fn echo(mut stream: Stream) -> Result<()> {
     while let Some(mut chunk) = stream.read_chunk().await? {
         stream.write_bytes(&mut chunk).await?;
     }
-    stream.shutdown().await
+    Ok(stream.shutdown().await?)
 }
 
 /// Accepts streams until the connection is over; each is served by a task of its own.
@@ -56,7 +49,7 @@ async fn serve(connection: Connection) {
 
 /// Asks, and waits for the answer. The end comes last: on a wire without half-close it would end the
 /// answer as well.
-async fn ask(mut stream: Stream, number: usize) -> io::Result<usize> {
+async fn ask(mut stream: Stream, number: usize) -> Result<usize> {
     let question = format!("hello {number}, ").repeat(number + 1);
     stream.write_all(question.as_bytes()).await?;
     let mut answer = vec![0; question.len()];
@@ -64,11 +57,11 @@ async fn ask(mut stream: Stream, number: usize) -> io::Result<usize> {
     stream.shutdown().await?;
     match answer == question.as_bytes() {
         true => Ok(answer.len()),
-        false => Err(io::Error::other("another answer")),
+        false => Err("another answer".into()),
     }
 }
 
-async fn run(wire: &str) -> io::Result<()> {
+async fn run(wire: &str) -> Result<()> {
     // Any `AsyncRead + AsyncWrite` will do: TCP, TLS, a pipe, a stream of another connection.
     let (near, far) = UnixStream::pair()?;
     let serving = tokio::spawn(serve(connection(wire, far, Side::Server)?));
@@ -94,7 +87,7 @@ async fn run(wire: &str) -> io::Result<()> {
 }
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
+async fn main() -> Result<()> {
     let wires: Vec<String> = std::env::args().skip(1).collect();
     if !wires.is_empty() {
         for wire in &wires {
