@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -192,10 +192,15 @@ impl Pair<'_> {
             return Verdict::Failed(format!("expected {expect}; ours {ours}; theirs {theirs}"));
         }
         let client = if self.role == Role::Client { ours } else { theirs };
-        let millis = [client, ours, theirs].iter().find_map(|side| side.report.as_ref());
+        // Of one who died only the other can tell.
+        let outcome = match &theirs.report {
+            Some(report) if self.play == Play::WeDie => &report.outcome,
+            _ => expect.ours,
+        };
+        let told = [client, ours, theirs].iter().find_map(|side| side.report.as_ref());
         Verdict::Played {
-            outcome: expect.ours.to_owned(),
-            took: Duration::from_millis(millis.map_or(0, |report| report.millis)),
+            outcome: outcome.to_owned(),
+            took: Duration::from_millis(told.map_or(0, |report| report.millis)),
             detail: ours.detail(),
         }
     }
@@ -267,7 +272,7 @@ impl Playing {
             command.spawn().map_err(|error| format!("{command:?} cannot be run: {error}"))?;
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut stderr = child.stderr.take().expect("it is piped");
-        let (tell, lines) = channel();
+        let (tell, lines) = sync_channel(8);
         thread::spawn(move || {
             // The receiver is gone when nobody asks any more.
             stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)).ok();

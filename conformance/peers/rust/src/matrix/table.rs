@@ -117,10 +117,9 @@ pub fn table(rows: &[Row<'_>], plays: &[Play], verdicts: &[Vec<(String, Verdict)
             let cell = match verdict {
                 Verdict::Played { outcome, took, .. } => {
                     let seconds = took.as_secs_f64();
-                    if outcome == "ended" {
-                        format!("ended, {seconds:.2} s")
-                    } else {
-                        format!("ok, {seconds:.2} s")
+                    match outcome.as_str() {
+                        "done" | "refused" => format!("ok, {seconds:.2} s"),
+                        other => format!("ok ({other}), {seconds:.2} s"),
                     }
                 }
                 Verdict::Impossible(why) => {
