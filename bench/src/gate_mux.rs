@@ -66,7 +66,8 @@ pub(crate) fn counts() -> Result<Vec<(String, f64)>, Failure> {
     Ok(counts)
 }
 
-fn connected(wire: &str, scenario: Scenario, units: u64) -> Result<[(String, f64); 4], Failure> {
+/// One of our connections at work while the clock stands still: so many units on each stream.
+fn at_work(wire: &str, scenario: Scenario, units: u64, counts: bool) -> Result<Sample, Failure> {
     let spec = Spec {
         subject: format!("trunkline {wire}"),
         scenario,
@@ -74,11 +75,15 @@ fn connected(wire: &str, scenario: Scenario, units: u64) -> Result<[(String, f64
         threads: 1,
         time: Duration::from_secs(3600),
         units,
-        counts: true,
+        counts,
     };
-    let sample: Sample = own::count(wire, &spec)
+    own::count(wire, &spec)
         .ok_or_else(|| refused(wire))?
-        .map_err(|error| Failure::new(format!("{wire}, {}: {error}", scenario.name())))?;
+        .map_err(|error| Failure::new(format!("{wire}, {}: {error}", scenario.name())))
+}
+
+fn connected(wire: &str, scenario: Scenario, units: u64) -> Result<[(String, f64); 4], Failure> {
+    let sample = at_work(wire, scenario, units, true)?;
     let done = sample.get("units").copied().unwrap_or_default();
     let (unit, times) = match scenario {
         Scenario::Bulk(_) => ("32 KiB", 32768.0 / done),
@@ -119,6 +124,16 @@ pub(crate) fn do_frames(wire: &str, act: &str, numbers: [&str; 3]) -> Result<(),
     Ok(())
 }
 
+/// The same for a profiler: connections with their driver and their runtime.
+pub(crate) fn do_units(wire: &str, scenario: &str, units: &str) -> Result<(), Failure> {
+    let (Some(scenario), Ok(units)) = (Scenario::named(scenario), units.parse()) else {
+        return Err(Failure::new("units WIRE SCENARIO UNITS"));
+    };
+    let sample = at_work(wire, scenario, units, false)?;
+    println!("{}", sample.get("units").copied().unwrap_or_default());
+    Ok(())
+}
+
 /// The command that shows where a count comes from.
 pub(crate) fn why(name: &str) -> Option<String> {
     for wire in WIRES {
@@ -134,7 +149,8 @@ pub(crate) fn why(name: &str) -> Option<String> {
         for (scenario, _) in CONNECTED {
             if name.ends_with(&format!(": {wire} {}", scenario.name())) {
                 return Some(format!(
-                    "cargo run --release -p trunkline-bench -- mux {} --only '{wire}' --quick",
+                    "valgrind --tool=dhat target/release/trunkline-bench units '{wire}' {} 1000 (or \
+                     --tool=callgrind)",
                     scenario.name()
                 ));
             }

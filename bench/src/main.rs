@@ -103,6 +103,7 @@ fn main() -> ExitCode {
         ["frames", wire, act, payload, streams, times] => {
             gate_mux::do_frames(wire, act, [payload, streams, times])
         }
+        ["units", wire, scenario, units] => gate_mux::do_units(wire, scenario, units),
         // What stands between two processes of the scenario `files`.
         ["relay", delay, rate, command @ ..] => do_relay(delay, rate, command),
         _ => measure(&args),
