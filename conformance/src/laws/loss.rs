@@ -123,6 +123,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Bytes of one stream that its reader got.
+    #[must_use]
+    pub fn got(&self, stream: u32) -> u64 {
+        self.streams.get(&stream).map_or(0, |lane| lane.delivered)
+    }
+
     /// Bytes accepted, and bytes delivered, of all streams.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {

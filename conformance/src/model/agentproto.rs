@@ -32,14 +32,19 @@ impl Supply {
     }
 
     /// The next bytes, at most so many; never more than one block.
-    fn next(&self, most: usize) -> Bytes {
+    pub(super) fn next(&self, most: usize) -> Bytes {
         let start = usize::try_from(self.given % BLOCK as u64).unwrap_or(0);
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let end = BLOCK.min(start.saturating_add(most)).min(start.saturating_add(left));
         self.block.slice(start..end)
     }
 
-    fn gave(&mut self, count: usize) {
+    /// Whether everything was given.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    pub(super) fn gave(&mut self, count: usize) {
         self.given += count as u64;
         self.left = self.left.saturating_sub(count as u64);
     }

@@ -4,3 +4,4 @@
 //! writes everything down in [`Ledger`](crate::laws::Ledger)s and compares.
 
 pub mod agentproto;
+pub mod mux;
