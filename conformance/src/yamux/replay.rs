@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use trunkline_core::CloseReason;
-use trunkline_core::mux::{Mux as _, OpenRefusal, Opened, Sent, StreamKey};
+use trunkline_core::mux::{Mux as _, OpenRefusal, Opened, Pinged, Sent, StreamKey};
 
 use super::end::{End, Stopped};
 use super::outcome;
@@ -159,7 +159,7 @@ impl Replay<'_> {
             }
             ".Ping()" => drop(self.end.machine.ping(self.end.now)),
             ".GoAway()" => self.end.machine.go_away(self.end.now),
-            ".Close()" => self.end.machine.close(self.end.now),
+            ".Close()" | ".Session.Close()" => self.end.machine.close(self.end.now),
             _ => self.stream_call(index, cause)?,
         }
         self.end.pump();
@@ -313,6 +313,10 @@ impl Replay<'_> {
         }
         if line.starts_with(&format!("{own}.AcceptStream() -> error")) {
             return says(!open && self.end.accept().is_none(), "a stream".into());
+        }
+        if line.starts_with(&format!("{own}.Ping() -> error \"session shutdown\"")) {
+            let answer = self.end.machine.ping(self.end.now);
+            return says(answer == Pinged::Closed, format!("{answer:?}"));
         }
         if line == format!("{own}.Ping() -> ok") {
             let pongs = self.end.machine.stats().pongs;

@@ -93,6 +93,10 @@ impl Transcript {
                     config.limits.backlog = backlog;
                     config.limits.opens_waiting = backlog;
                 }
+                ("next_id_base" | "next_stream_id", _) => {
+                    let first = number().and_then(|number| u32::try_from(number).ok());
+                    config.first_id = Some(first.ok_or_else(|| unknown("config", key))?);
+                }
                 ("max_stream_window" | "max_stream_window_size", _) => {
                     let window = number().and_then(|number| u32::try_from(number).ok());
                     config.window = window.ok_or_else(|| unknown("config", key))?;

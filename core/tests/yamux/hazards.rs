@@ -240,12 +240,15 @@ fn hazard_9_11_an_end_never_travels_on_data() {
     );
 }
 
+/// Something that a peer or a user does to a stream.
+type Way<'a> = &'a dyn Fn(&mut End, u32);
+
 #[test]
 fn defect_10_1_credits_of_opens_come_back_however_a_stream_ends() {
     let mut config = Config::default();
     config.limits.opens_waiting = 1;
     let mut client = End::new(Side::Client, config);
-    let ends: [&dyn Fn(&mut End, u32); 6] = [
+    let ends: [Way<'_>; 6] = [
         &|client, id| client.feed(update(Flags::ACK, id, 0)),
         &|client, id| client.feed(update(Flags::RST, id, 0)),
         &|client, id| client.feed(update(Flags::FIN, id, 0)),

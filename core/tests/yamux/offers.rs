@@ -6,7 +6,10 @@ use trunkline_core::mux::{Mux as _, OpenRefusal, Opened, Pinged, Received, Sent,
 use trunkline_core::yamux::{Config, ConfigError, Connection, Flags, FrameType, WindowGrowth};
 use trunkline_core::{CloseReason, Machine as _};
 
-use crate::pair::{End, Pair, data, head, update};
+use crate::pair::{End, Pair, data, head};
+
+/// A change of the settings, and how it is refused.
+type Refused = (fn(&mut Config), ConfigError, &'static str);
 
 #[test]
 fn settings_have_the_originals_defaults_and_are_verified_in_its_words() {
@@ -17,7 +20,7 @@ fn settings_have_the_originals_defaults_and_are_verified_in_its_words() {
     assert_eq!(config.window, 262_144);
     assert_eq!(config.open_timeout, Some(Duration::from_secs(75)));
     assert_eq!(config.close_timeout, Some(Duration::from_secs(300)));
-    let changes: [(fn(&mut Config), ConfigError, &str); 6] = [
+    let changes: [Refused; 6] = [
         (|c| c.limits.backlog = 0, ConfigError::Backlog, "backlog must be positive"),
         (|c| c.limits.opens_waiting = 0, ConfigError::Backlog, "backlog must be positive"),
         (
@@ -164,5 +167,4 @@ fn data_frames_of_two_writes_are_never_joined_and_streams_take_turns() {
             head(FrameType::Data, Flags::NONE, 1, 2),
         ]
     );
-    let _ = update(Flags::NONE, 1, 0);
 }
