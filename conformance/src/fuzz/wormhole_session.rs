@@ -202,7 +202,7 @@ impl Player {
         self.heard.push(Bytes::copy_from_slice(bytes));
         while let Ok(Some(frame)) = self.heard.poll() {
             match frame.kind {
-                FrameType::HANDSHAKE => watch.again(frame.stream),
+                FrameType::HANDSHAKE => watch.opened(frame.stream),
                 FrameType::WINDOW_UPDATE => {
                     watch.grant(frame.stream, frame.increment().unwrap_or(0).into());
                 }
@@ -269,7 +269,8 @@ impl Player {
         for key in std::mem::take(&mut self.keys) {
             self.machine.forget(self.now, key);
         }
-        assert_eq!(self.machine.stats().streams, self.machine.stats().waiting);
+        // One that failed before it was accepted waits and does not count.
+        assert!(self.machine.stats().streams <= self.machine.stats().waiting);
     }
 }
 

@@ -13,16 +13,14 @@ pub(super) struct Watch {
     window: u64,
     decoder: Decoder,
     streams: BTreeMap<u32, Written>,
-    /// HANDSHAKEs that were written.
-    pub(super) opened: u64,
-    pub(super) frames: u64,
 }
 
-/// What was written on a stream.
-#[derive(Debug)]
+/// What was written on a stream, and what may be: however often its id was opened.
+#[derive(Debug, Default)]
 struct Written {
     credit: u64,
-    closed: bool,
+    open: bool,
+    handshake: bool,
 }
 
 impl Watch {
@@ -32,24 +30,23 @@ impl Watch {
             window: window.into(),
             decoder: Decoder::new(MAX_PAYLOAD),
             streams: BTreeMap::new(),
-            opened: 0,
-            frames: 0,
         }
     }
 
-    /// The peer opened a stream, or said how much more may be sent; both at the most.
+    /// The peer said how much more may be sent; perhaps before a HANDSHAKE of ours was written.
     pub(super) fn grant(&mut self, id: u32, more: u64) {
-        let window = self.window;
-        let stream = self.streams.entry(id).or_insert(Written { credit: window, closed: false });
+        let stream = self.streams.entry(id).or_default();
         stream.credit = stream.credit.saturating_add(more);
     }
 
-    /// The peer may open a stream of this id once more.
-    pub(super) fn again(&mut self, id: u32) {
+    /// The peer may have opened a stream.
+    pub(super) fn opened(&mut self, id: u32) {
         let window = self.window;
-        let stream = self.streams.entry(id).or_insert(Written { credit: 0, closed: false });
-        stream.closed = false;
-        stream.credit = stream.credit.saturating_add(window);
+        let stream = self.streams.entry(id).or_default();
+        if id % 2 != u32::from(self.side == Side::Client) {
+            stream.open = true;
+            stream.credit = stream.credit.saturating_add(window);
+        }
     }
 
     /// The connection writes a segment: exactly one frame.
@@ -58,7 +55,6 @@ impl Watch {
         let frame = self.decoder.poll().expect("what is written is no frame");
         let frame = frame.expect("a segment is less than a frame");
         assert_eq!(self.decoder.buffered(), 0, "a segment is more than a frame");
-        self.frames += 1;
         self.check(&frame);
     }
 
@@ -68,21 +64,22 @@ impl Watch {
             FrameType::HANDSHAKE => {
                 let ours = id % 2 == u32::from(self.side == Side::Client);
                 assert!(ours && id != 0 && frame.length() == 0, "{frame}");
-                let fresh = Written { credit: self.window, closed: false };
-                assert!(self.streams.insert(id, fresh).is_none(), "{frame} again");
-                self.opened += 1;
+                let stream = self.streams.entry(id).or_default();
+                assert!(!stream.handshake, "{frame} again");
+                (stream.handshake, stream.open) = (true, true);
+                stream.credit = stream.credit.saturating_add(self.window);
             }
             FrameType::DATA => {
                 let length = frame.length();
                 assert!((1..=DATA_CHUNK).contains(&length), "{frame}");
-                let stream = self.streams.get_mut(&id).expect("DATA without a stream");
-                assert!(!stream.closed, "{frame} behind CLOSE");
+                let stream = self.streams.entry(id).or_default();
+                assert!(stream.open, "{frame} on no stream");
                 stream.credit =
                     stream.credit.checked_sub(length as u64).expect("beyond the credit");
             }
             FrameType::CLOSE => {
-                let stream = self.streams.get_mut(&id).expect("CLOSE without a stream");
-                assert!(!std::mem::replace(&mut stream.closed, true), "{frame} again");
+                let stream = self.streams.entry(id).or_default();
+                assert!(std::mem::take(&mut stream.open), "{frame} on no stream");
             }
             FrameType::WINDOW_UPDATE => assert!(frame.increment().is_ok_and(|more| more > 0)),
             FrameType::PING | FrameType::PONG => assert!(id == 0 && frame.length() == 4),

@@ -24,21 +24,15 @@ impl Grants {
         Self { threshold, read: BTreeMap::new(), closed: BTreeSet::new(), due: Vec::new() }
     }
 
-    /// The application read these pieces in one turn.
-    pub fn note_read(&mut self, id: u32, pieces: &[usize]) {
+    /// The application read `count` bytes, in whatever pieces.
+    pub fn note_read(&mut self, id: u32, count: usize) {
         if self.closed.contains(&id) {
             return;
         }
         let read = self.read.entry(id).or_default();
-        let mut increment = 0;
-        for piece in pieces {
-            *read += piece;
-            if *read >= self.threshold {
-                increment += std::mem::take(read);
-            }
-        }
-        if increment > 0 {
-            let increment = u32::try_from(increment).unwrap_or(u32::MAX);
+        *read += count;
+        if *read >= self.threshold {
+            let increment = u32::try_from(std::mem::take(read)).unwrap_or(u32::MAX);
             let mut frame = vec![1, 2];
             frame.extend_from_slice(&id.to_be_bytes());
             frame.extend_from_slice(&4_u32.to_be_bytes());

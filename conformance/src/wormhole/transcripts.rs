@@ -300,10 +300,10 @@ impl<'a> Replay<'a> {
         let read = self.end.read(id, max).ok_or_else(|| unknown(id))?;
         let fits = match (&read, op.error.as_deref()) {
             (ReadResult::Data(pieces), None) => {
-                let sizes: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
-                self.grants.note_read(id, &sizes);
+                let bytes = pieces.concat();
+                self.grants.note_read(id, bytes.len());
                 let expected = op.data.as_ref().ok_or_else(|| lacks("data"))?;
-                pieces.concat() == expected.0 && op.n == Some(sizes.iter().sum())
+                bytes == expected.0 && op.n == Some(bytes.len())
             }
             (ReadResult::Blocked, Some("would block")) => true,
             (ReadResult::End(end), Some("EOF")) => {

@@ -86,7 +86,7 @@ impl Mux for Connection {
         if self.pressure() >= Pressure::NoStreams {
             return Opened::Refused(OpenRefusal::Budget);
         }
-        self.settle();
+        self.settle(now);
         self.pings.start(now);
         loop {
             let Some(id) = self.ids.give() else {
@@ -123,7 +123,7 @@ impl Mux for Connection {
             return Received::Data(Bytes::new());
         }
         if self.unsettled.is_some_and(|unsettled| unsettled != slot) {
-            self.settle();
+            self.settle(now);
         }
         if let Some(taken) = self.inbox.pop(&mut self.streams, slot, max) {
             if self.life.closed().is_none() {
@@ -170,7 +170,7 @@ impl Mux for Connection {
 
     fn reserve(&mut self, now: Instant, stream: StreamKey, len: usize) -> Option<Reserved> {
         let slot = self.streams.named(stream)?;
-        self.settle();
+        self.settle(now);
         if !self.lanes.is_idle(&self.streams) || self.write_end_of(slot).is_some() {
             return None;
         }
@@ -210,7 +210,7 @@ impl Mux for Connection {
 
     /// Finishes a stream that is not over: the wire has no other end.
     fn forget(&mut self, now: Instant, stream: StreamKey) {
-        self.settle();
+        self.settle(now);
         let Some(slot) = self.streams.named(stream) else { return };
         if self.is_held(slot) {
             self.shut(now, slot, OwnEnd::Finished);
@@ -244,7 +244,7 @@ impl Mux for Connection {
         self.pings.start(now);
         match self.pings.ask() {
             Some(number) => {
-                self.settle();
+                self.settle(now);
                 self.lanes.push_control(Control::Ping(number));
                 Pinged::Number(number)
             }

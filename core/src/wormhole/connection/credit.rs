@@ -87,23 +87,28 @@ impl Connection {
             return;
         }
         if state.window.read(now, &mut self.tuner, taken).is_some() {
-            let more = state.window.grant(now, &mut self.tuner, slot);
-            state.due = state.due.saturating_add(more);
-            self.granted = self.granted.saturating_add(more.into());
-            self.streams.push(List::Control, slot, Kind::Control);
+            self.unsettled = Some(slot);
         } else if taken.unread == 0 && !self.streams.is_linked(slot, Kind::Timer) {
             self.watch(now, slot);
         }
     }
 
-    /// Grants as the original does (section 5.2). It counts what one call of its own read, which here
-    /// are all reads of a stream that follow each other.
-    pub(super) fn settle(&mut self) {
+    /// Grants what was read, where that is enough by now. Reads of a stream that follow each other
+    /// count as one: so the original counts (section 5.2), and so it does not matter in which pieces
+    /// data came.
+    pub(super) fn settle(&mut self, now: Instant) {
         let Some(slot) = self.unsettled.take() else { return };
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let id = stream.id();
         let state = &mut stream.state;
-        if state.due >= self.config.window / 2 {
+        if !self.counting.original {
+            if state.is_open() {
+                let more = state.window.grant(now, &mut self.tuner, slot);
+                state.due = state.due.saturating_add(more);
+                self.granted = self.granted.saturating_add(more.into());
+                self.streams.push(List::Control, slot, Kind::Control);
+            }
+        } else if state.due >= self.config.window / 2 {
             let due = core::mem::take(&mut state.due);
             state.window.grant_more(due);
             self.granted = self.granted.saturating_add(due.into());

@@ -82,7 +82,7 @@ pub struct Connection {
     late: Late,
     pings: Pings,
     counting: Counting,
-    /// The stream that was read last, where credit is counted as the original does.
+    /// The stream that was read last, where that may call for a grant.
     unsettled: Option<Slot>,
     /// The most unread bytes of a stream, as configured.
     recv_limit: usize,
@@ -176,6 +176,7 @@ impl Connection {
         self.body = Body::None;
         self.early = Early::new(None);
         self.tick = None;
+        self.unsettled = None;
         self.events.tell_closed(reason);
     }
 
@@ -221,7 +222,7 @@ impl Machine for Connection {
         if self.life.closed().is_some() || self.eof {
             return;
         }
-        self.settle();
+        self.settle(now);
         self.pings.start(now);
         self.inbox.next_turn(&mut self.streams);
         self.input.push(input);
@@ -281,7 +282,7 @@ impl Machine for Connection {
         if self.life.closed().is_some() || self.mute.is_some() {
             return None;
         }
-        self.settle();
+        self.settle(now);
         self.pings.start(now);
         let choked = self.lanes.is_choked();
         let segment = self.next_segment(now);
