@@ -123,7 +123,12 @@ impl<C> Lanes<C> {
             self.call_writers(now, streams);
             return 0;
         }
-        let room = self.room.saturating_sub(self.used).saturating_sub(PIECE);
+        let mut room = self.room.saturating_sub(self.used).saturating_sub(PIECE);
+        if !streams.is_empty(List::Writers) {
+            // Others wait: each takes its share and goes to the end of the line, so that streams
+            // get on alike however much each of them offers at a time.
+            room = room.min(self.share.saturating_sub(PIECE));
+        }
         let enough = room >= most.min(self.frame);
         if !enough || (!called && !streams.is_empty(List::Writers)) {
             streams.block_write(slot);

@@ -150,6 +150,10 @@ impl Talks {
             moved
         };
         let outcome = pair.run_until(turn, |_| over.get());
+        // The last move may have left something to be told.
+        for _ in 0..8 {
+            self.turn(pair);
+        }
         self.verdict()?;
         outcome.or_else(|stuck| match stuck.why {
             Why::Idle => Ok(()),
