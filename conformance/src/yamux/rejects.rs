@@ -267,7 +267,7 @@ fn rule_fits(case: &RejectCase, rule: Rule) -> bool {
         ("unknown-stream", matches!(rule, Rule::UnknownPayload { .. })),
     ];
     let named = about.iter().filter(|(word, _)| case.name.contains(word));
-    let (fit, unfit): (Vec<_>, Vec<_>) = named.partition(|(_, fits)| *fits);
+    let (fit, unfit): (Vec<&_>, Vec<&_>) = named.partition(|(_, fits)| *fits);
     !fit.is_empty() || unfit.is_empty()
 }
 
