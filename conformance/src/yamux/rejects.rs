@@ -117,6 +117,7 @@ fn required(case: &RejectCase) -> Check<Required> {
     } else if tolerated
         && says(&[
             "ignore", "accept", "drop", "skip", "reply", "RST", "answer", "tolerate", "go on",
+            "keep", "deliver",
         ])
     {
         Required::Tolerated
@@ -267,8 +268,8 @@ fn rule_fits(case: &RejectCase, rule: Rule) -> bool {
         ("unknown-stream", matches!(rule, Rule::UnknownPayload { .. })),
     ];
     let named = about.iter().filter(|(word, _)| case.name.contains(word));
-    let (fit, unfit): (Vec<&_>, Vec<&_>) = named.partition(|(_, fits)| *fits);
-    !fit.is_empty() || unfit.is_empty()
+    let fits: Vec<bool> = named.map(|(_, fits)| *fits).collect();
+    fits.is_empty() || fits.contains(&true)
 }
 
 fn as_original(case: &RejectCase, size: usize) -> Check {
