@@ -1,5 +1,8 @@
 //! One stream of a connection: `docs/protocols/smux.md` sections 5 and 7.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use super::frame::Update;
 use crate::mux::LocalEnd;
 use crate::mux::parts::Window;
@@ -13,14 +16,66 @@ pub(super) const INITIAL_WINDOW: u32 = 262_144;
 /// the state, and what that makes of the stream.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// How this side's window stands; version 1 has none.
+    flow: Option<Box<Flow>>,
+    marks: u16,
+}
+
+/// The windows of a stream of version 2, made when data first moves: a stream that is only open, or
+/// of version 1, does without.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// How this side's window stands.
     pub(super) window: Window,
     /// How the peer's window stands.
     pub(super) credit: Credit,
     /// Bytes that the application has read, modulo 2^32.
     pub(super) read: u32,
-    marks: u16,
 }
+
+/// What makes flows, and keeps some that are over for the streams that come.
+#[derive(Debug)]
+pub(super) struct Flows {
+    initial: u32,
+    // Boxes on purpose: what moves between here and a stream is a pointer.
+    #[allow(clippy::vec_box)]
+    spares: Vec<Box<Flow>>,
+}
+
+impl Flows {
+    /// Flows whose own window begins at `initial` bytes.
+    pub(super) const fn new(initial: u32) -> Self {
+        Self { initial, spares: Vec::new() }
+    }
+
+    /// The flow of a stream, made if there is none.
+    pub(super) fn of<'a>(&mut self, state: &'a mut State) -> &'a mut Flow {
+        state.flow.get_or_insert_with(|| {
+            let flow = Flow {
+                // Whatever the first window is, the peer assumes another one before it hears of it.
+                window: Window::new(self.initial).believed(INITIAL_WINDOW),
+                credit: Credit::new(),
+                read: 0,
+            };
+            match self.spares.pop() {
+                Some(mut spare) => {
+                    *spare = flow;
+                    spare
+                }
+                None => Box::new(flow),
+            }
+        })
+    }
+
+    /// Takes back the flow of a stream that needs it no more.
+    pub(super) fn recycle(&mut self, state: &mut State) {
+        if self.spares.len() < MOST_SPARES {
+            self.spares.extend(state.flow.take());
+        }
+    }
+}
+
+/// Flows kept for the next streams, so that short ones allocate nothing.
+const MOST_SPARES: usize = 64;
 
 /// The send window of a stream: arithmetic modulo 2^32 (section 7).
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,9 +160,24 @@ pub(super) enum Mark {
 }
 
 impl State {
-    /// A stream of version 2 as it begins.
-    pub(super) const fn new(window: Window) -> Self {
-        Self { window, credit: Credit::new(), read: 0, marks: 0 }
+    /// The windows, if data has moved.
+    pub(super) fn flow(&self) -> Option<&Flow> {
+        self.flow.as_deref()
+    }
+
+    /// The windows, if data has moved.
+    pub(super) fn flow_mut(&mut self) -> Option<&mut Flow> {
+        self.flow.as_deref_mut()
+    }
+
+    /// What the peer may send, in version 2.
+    pub(super) fn granted(&self) -> u32 {
+        self.flow().map_or(INITIAL_WINDOW, |flow| flow.window.granted())
+    }
+
+    /// What this side may send, in version 2; see [`Credit::left`].
+    pub(super) fn credit(&self) -> Option<usize> {
+        self.flow().map_or(Some(INITIAL_WINDOW as usize), |flow| flow.credit.left())
     }
 
     pub(super) const fn has(&self, mark: Mark) -> bool {
@@ -154,5 +224,16 @@ impl State {
     /// Whether both directions have ended.
     pub(super) const fn is_over(&self) -> bool {
         self.has(Mark::FinSent) && self.has(Mark::FinReceived)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_only_open_takes_little() {
+        assert!(size_of::<State>() <= 16, "{}", size_of::<State>());
+        assert!(size_of::<Flow>() <= 40, "{}", size_of::<Flow>());
     }
 }

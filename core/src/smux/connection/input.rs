@@ -11,7 +11,7 @@ use crate::smux::config::{
     UnreadAtEnd, UselessFrames,
 };
 use crate::smux::frame::{Command, Head, Update, Version};
-use crate::smux::state::Mark;
+use crate::smux::state::{Mark, State};
 use crate::{CloseReason, Flood, Instant, Violation};
 
 /// Frames for streams that are gone which an honest peer may send for each stream that ends: a
@@ -174,8 +174,7 @@ impl Connection {
             }
             return;
         }
-        let state = self.new_state();
-        let Some(slot) = self.streams.insert(id, false, state) else { return };
+        let Some(slot) = self.streams.insert(id, false, State::default()) else { return };
         self.enter(slot, Mark::PeersShare);
         self.stats.received += 1;
         self.streams.await_accept(slot);
@@ -260,7 +259,7 @@ impl Connection {
             return true;
         }
         let Some(stream) = self.streams.get_mut(slot) else { return false };
-        let window = &mut stream.state.window;
+        let window = &mut self.flows.of(&mut stream.state).window;
         let before = window.granted();
         let fits = match self.config.overrun {
             Overrun::EndStream => len <= before,
@@ -354,7 +353,7 @@ impl Connection {
     fn upd(&mut self, now: Instant, id: u32, update: Update) {
         let Some(slot) = self.streams.find(id) else { return self.absent(now) };
         let Some(stream) = self.streams.get_mut(slot) else { return };
-        let credit = &mut stream.state.credit;
+        let credit = &mut self.flows.of(&mut stream.state).credit;
         let enforced = match self.config.overclaim {
             Overclaim::EndStream => true,
             Overclaim::FailWrites => false,

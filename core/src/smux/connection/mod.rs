@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::config::{Config, ConfigError, WindowSize};
 use super::frame::Version;
-use super::state::{INITIAL_WINDOW, State};
+use super::state::{Flow, Flows, INITIAL_WINDOW, State};
 use crate::mux::parts::{
     Events, Guards, Inbox, Input, Lanes, Life, Slot, Streams, Tuner, Window, WindowRule, earliest,
 };
@@ -43,6 +43,7 @@ pub struct Connection {
     life: Life,
     input: Input<8>,
     tuner: Tuner,
+    flows: Flows,
     /// The frame whose payload is being read.
     frame: Option<Current>,
     /// No input follows what is here: the reason for which the connection then ends.
@@ -108,6 +109,7 @@ impl Connection {
             life: Life::new(config.write_timeout),
             input: Input::new(),
             tuner: Tuner::new(window_rule(&config), limits.connection_memory / 2),
+            flows: Flows::new(window_rule(&config).initial),
             frame: None,
             last_input: None,
             mute: None,
@@ -157,7 +159,10 @@ impl Connection {
 
     /// Charges what the table takes to the budget, when it may have changed.
     fn charge_table(&mut self) {
-        self.inbox.set_bookkeeping(self.streams.memory() + self.lanes.memory());
+        // As if data had moved on every stream: it may at any time.
+        let flows = if self.has_windows() { self.streams.len() * size_of::<Flow>() } else { 0 };
+        let tables = self.streams.memory() + self.lanes.memory();
+        self.inbox.set_bookkeeping(tables + flows);
     }
 }
 

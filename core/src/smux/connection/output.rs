@@ -4,7 +4,9 @@ use super::{Connection, Control};
 use crate::mux::parts::{List, Phase, Slot};
 use crate::mux::{Reserved, StreamKey};
 use crate::smux::config::WindowSize;
-use crate::smux::frame::{Command, Head, Update, bare_segment, data_segment, update_segment};
+use crate::smux::frame::{
+    Command, Head, Update, Version, bare_segment, data_segment, update_segment,
+};
 use crate::smux::state::Mark;
 use crate::{CloseReason, Instant, Segment};
 
@@ -70,24 +72,25 @@ impl Connection {
         if !stream.state.clear(Mark::UpdateDue) {
             return None;
         }
-        let state = &mut stream.state;
-        let before = state.window.granted();
+        let open = stream.state.has(Mark::Open);
+        let flow = stream.state.flow_mut()?;
+        let before = flow.window.granted();
         let window = match self.config.window_size {
             WindowSize::Fixed => {
-                state.window.announce(now, &mut self.tuner, slot, unread);
+                flow.window.announce(now, &mut self.tuner, slot, unread);
                 fixed
             }
             WindowSize::Grown => {
                 // What was read since the update became due travels along, and what was granted
                 // before stays granted: it is on its way already.
-                state.window.grant(now, &mut self.tuner, slot);
+                flow.window.grant(now, &mut self.tuner, slot);
                 let unread = u32::try_from(unread).unwrap_or(u32::MAX);
-                state.window.granted().saturating_add(unread).min(0x7fff_ffff)
+                flow.window.granted().saturating_add(unread).min(0x7fff_ffff)
             }
         };
-        let more = state.window.granted().saturating_sub(before);
-        self.stats.granted += if state.has(Mark::Open) { u64::from(more) } else { 0 };
-        Some(update_segment(version, id, Update { consumed: stream.state.read, window }))
+        let more = flow.window.granted().saturating_sub(before);
+        self.stats.granted += if open { u64::from(more) } else { 0 };
+        Some(update_segment(version, id, Update { consumed: flow.read, window }))
     }
 
     /// The next data frame of a stream, or its FIN.
@@ -133,14 +136,16 @@ impl Connection {
         if self.end_of_writing(&stream.state).is_some() {
             return None;
         }
-        let credit = if self.has_windows() { stream.state.credit.left()? } else { usize::MAX };
+        let credit = if self.has_windows() { stream.state.credit()? } else { usize::MAX };
         let len = len.min(self.config.max_frame_size).min(credit);
         if len == 0 {
             return None;
         }
         let stream = self.streams.get_mut(slot)?;
-        stream.state.credit.use_up(len);
         let id = stream.id();
+        if self.config.version == Version::Two {
+            self.flows.of(&mut stream.state).credit.use_up(len);
+        }
         self.stats.bytes_out += len as u64;
         self.stats.frames_out += 1;
         self.life.transmitted(now, true, false);

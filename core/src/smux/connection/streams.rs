@@ -2,30 +2,22 @@
 
 use super::Connection;
 use crate::Instant;
-use crate::mux::parts::{Kind, List, Slot, Stream, Window};
+use crate::mux::parts::{Kind, List, Slot, Stream};
 use crate::mux::{LocalEnd, MuxStats, StreamEnd, StreamStats};
 use crate::smux::config::PassiveClose;
 use crate::smux::frame::Version;
-use crate::smux::state::{INITIAL_WINDOW, Mark, State};
+use crate::smux::state::{Mark, State};
 
 impl Connection {
-    /// A stream as it begins.
-    pub(super) fn new_state(&self) -> State {
-        match self.config.version {
-            Version::One => State::default(),
-            // Whatever the first window is, the peer assumes another one before it hears of it.
-            Version::Two => {
-                State::new(Window::new(self.tuner.rule.initial).believed(INITIAL_WINDOW))
-            }
-        }
-    }
-
     /// Counts a stream that was just put into the table.
     pub(super) fn enter(&mut self, slot: Slot, mark: Mark) {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         stream.state.set(Mark::Open);
         stream.state.set(mark);
-        self.stats.granted += u64::from(stream.state.window.granted());
+        self.stats.granted += match self.config.version {
+            Version::One => 0,
+            Version::Two => u64::from(stream.state.granted()),
+        };
         self.peers += usize::from(mark == Mark::PeersShare);
         self.stats.streams += 1;
         self.charge_table();
@@ -38,6 +30,10 @@ impl Connection {
         self.fade_out(slot);
         let Some(stream) = self.streams.get_mut(slot) else { return };
         self.peers -= usize::from(stream.state.clear(Mark::PeersShare));
+        if stream.unread() == 0 {
+            // Nothing more is read, so nothing more is announced.
+            self.flows.recycle(&mut stream.state);
+        }
         self.streams.release(slot);
         self.add_grace();
         self.charge_table();
@@ -50,9 +46,11 @@ impl Connection {
             return;
         }
         self.stats.streams = self.stats.streams.saturating_sub(1);
-        let granted = u64::from(stream.state.window.granted());
+        let granted = u64::from(stream.state.granted());
         self.stats.granted = self.stats.granted.saturating_sub(granted);
-        stream.state.window.end(&mut self.tuner);
+        if let Some(flow) = stream.state.flow_mut() {
+            flow.window.end(&mut self.tuner);
+        }
     }
 
     /// This side has finished a stream and forgotten it. What the peer still sends is dropped; the
@@ -184,8 +182,8 @@ impl Connection {
         let (receive_window, send_window) = match self.config.version {
             Version::One => (None, None),
             Version::Two => {
-                let left = state.credit.left().unwrap_or(0);
-                (Some(u64::from(state.window.granted())), Some(left as u64))
+                let left = state.credit().unwrap_or(0);
+                (Some(u64::from(state.granted())), Some(left as u64))
             }
         };
         Some(StreamStats {

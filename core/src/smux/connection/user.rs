@@ -7,7 +7,7 @@ use crate::mux::parts::{Pressure, Slot};
 use crate::mux::{Finished, LocalEnd, OpenRefusal, Opened, Received, Sent, StreamEnd, StreamKey};
 use crate::smux::config::{SecondFin, UpdateCount, WindowSize};
 use crate::smux::frame::Version;
-use crate::smux::state::Mark;
+use crate::smux::state::{Mark, State};
 use crate::{CloseReason, Instant};
 
 impl Connection {
@@ -26,9 +26,8 @@ impl Connection {
             if let Some(slot) = self.streams.find(id).filter(|slot| self.is_fading(*slot)) {
                 self.leave(slot);
             }
-            let state = self.new_state();
             // A peer may have taken an id of this side's parity: it keeps it.
-            let Some(slot) = self.streams.insert(id, true, state) else { continue };
+            let Some(slot) = self.streams.insert(id, true, State::default()) else { continue };
             self.enter(slot, Mark::SynDue);
             self.want_control(slot);
             self.stats.opened += 1;
@@ -88,24 +87,25 @@ impl Connection {
         let can_send = self.write_over().is_none();
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let bound = stream.is_bound();
-        let state = &mut stream.state;
+        let first = stream.state.set(Mark::WasRead);
+        let ended = stream.state.has(Mark::FinReceived);
+        let Some(flow) = stream.state.flow_mut() else { return };
         let len = u32::try_from(taken.bytes.len()).unwrap_or(u32::MAX);
-        state.read = state.read.wrapping_add(len);
-        let first = state.set(Mark::WasRead);
+        flow.read = flow.read.wrapping_add(len);
         let (first, silent) = match self.config.update_count {
             UpdateCount::Whole => (first, false),
-            UpdateCount::Wrapped => (state.read == len, state.read == 0),
+            UpdateCount::Wrapped => (flow.read == len, flow.read == 0),
         };
-        let grown = state.window.read(now, &mut self.tuner, taken).is_some();
+        let grown = flow.window.read(now, &mut self.tuner, taken).is_some();
         let due = match self.config.window_size {
             // Behind the peer's end it has no use for a window.
-            WindowSize::Grown => grown && bound && !state.has(Mark::FinReceived),
+            WindowSize::Grown => grown && bound && !ended,
             WindowSize::Fixed => grown || first,
         };
         if due && silent {
-            state.window.announce(now, &mut self.tuner, slot, taken.unread);
+            flow.window.announce(now, &mut self.tuner, slot, taken.unread);
         } else if due && can_send {
-            state.set(Mark::UpdateDue);
+            stream.state.set(Mark::UpdateDue);
             self.want_control(slot);
             self.life.queued(now, true);
         }
@@ -123,7 +123,7 @@ impl Connection {
         }
         let credit = match self.config.version {
             Version::One => usize::MAX,
-            Version::Two => match stream.state.credit.left() {
+            Version::Two => match stream.state.credit() {
                 Some(left) => left,
                 None => return Sent::End(StreamEnd::Local(LocalEnd::Violation)),
             },
@@ -131,8 +131,10 @@ impl Connection {
         match self.lanes.write(now, &mut self.streams, slot, data, credit) {
             0 => Sent::Blocked,
             taken => {
-                if let Some(stream) = self.streams.get_mut(slot) {
-                    stream.state.credit.use_up(taken);
+                if self.config.version == Version::Two
+                    && let Some(stream) = self.streams.get_mut(slot)
+                {
+                    self.flows.of(&mut stream.state).credit.use_up(taken);
                 }
                 self.life.queued(now, true);
                 Sent::Accepted(taken)
