@@ -37,6 +37,8 @@ pub(super) struct Driver<M: Mux, I: Io, S> {
     deadline: Deadline<S>,
     /// What the timer is set to; it may be earlier than what is due, never later.
     timer: Option<Instant>,
+    /// What it saw last, when it came to rest behind that.
+    rested: Option<View>,
     clock: Clock,
     wakes: Wakes,
     drain_until: Option<Instant>,
@@ -44,7 +46,9 @@ pub(super) struct Driver<M: Mux, I: Io, S> {
 }
 
 /// What the driver saw under the lock.
+#[derive(Clone, Copy)]
 struct View {
+    now: Instant,
     wants_input: bool,
     closed: bool,
     aborted: bool,
@@ -61,6 +65,7 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
             ending: None,
             deadline: Deadline::new(sleep, clock),
             timer: None,
+            rested: None,
             clock,
             wakes: Wakes::new(),
             drain_until: None,
@@ -68,17 +73,26 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
         }
     }
 
-    /// Takes the transport, unless a stream writes through at the moment: that one rings.
-    fn take(&self) -> Option<Box<Link<I>>> {
-        self.core.lock().desk.ask()
+    /// Takes the transport, unless a stream writes through at the moment: that one rings. With it
+    /// comes what was seen last, when nothing but the transport has anything new: then it is read
+    /// before anything else is looked at.
+    fn take(&mut self) -> Option<(Box<Link<I>>, Option<View>)> {
+        let rested = self.rested.take();
+        let mut state = self.core.lock();
+        let rung = state.desk.is_rung();
+        let link = state.desk.ask()?;
+        let known = rested.filter(|_| !rung && link.is_readable() && !link.has_work());
+        Some((link, known))
     }
 
     /// Puts it back, unless there is more to do.
-    fn rest(&self, link: Box<Link<I>>, view: &View) -> Option<Box<Link<I>>> {
+    fn rest(&mut self, link: Box<Link<I>>, view: &View) -> Option<Box<Link<I>>> {
         let mut state = self.core.lock();
         state.seen.armed = self.timer;
         state.seen.held_back = !view.wants_input;
-        state.rest(link, view.more)
+        let back = state.rest(link, view.more);
+        self.rested = back.is_none().then_some(*view);
+        back
     }
 
     /// Hands in what arrived, hands out what happened, and takes what is to be sent.
@@ -101,6 +115,7 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
         let more = link.fill(&mut state.machine, now);
         state.hand_out(now, &mut self.wakes);
         let view = View {
+            now,
             wants_input: state.machine.wants_input(),
             closed: state.machine.closed().is_some(),
             aborted: state.aborted,
@@ -115,8 +130,13 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
 
     /// What is due, by the timer. A timer that is set too early is left alone until it fires: what
     /// puts a deadline off with every frame would set it anew with every frame.
-    fn time(&mut self, cx: &mut Context<'_>, due: Option<Instant>, moved: bool) -> Due {
-        let now = self.clock.now();
+    fn time(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        due: Option<Instant>,
+        moved: bool,
+    ) -> Due {
         if moved && due.is_none_or(|due| due > now) {
             return Due::NotYet;
         }
@@ -172,12 +192,20 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
         self.wakes.wake();
     }
 
-    fn rounds(&mut self, cx: &mut Context<'_>, mut link: Box<Link<I>>) -> Poll<()> {
+    fn rounds(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut link: Box<Link<I>>,
+        mut known: Option<View>,
+    ) -> Poll<()> {
         let mut arrived = Arrived::Nothing;
         let mut due = None;
         let mut read = 0;
         for _ in 0..ROUNDS {
-            let view = self.look(&mut link, arrived, due.take());
+            let view = match known.take() {
+                Some(view) => view,
+                None => self.look(&mut link, arrived, due.take()),
+            };
             let wrote = link.write();
             arrived = Arrived::Nothing;
             let mut until = view.due;
@@ -198,7 +226,7 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
                 }
                 Arrived::End | Arrived::Failed(_) => true,
             };
-            match self.time(cx, until, moved || wrote) {
+            match self.time(cx, view.now, until, moved || wrote) {
                 Due::Now if view.closed => {
                     self.ending = Some(link);
                     return self.poll_end(cx);
@@ -234,7 +262,7 @@ impl<M: Mux, I: Io, S: Sleep> Future for Driver<M, I, S> {
             return this.poll_end(cx);
         }
         match this.take() {
-            Some(link) => this.rounds(cx, link),
+            Some((link, known)) => this.rounds(cx, link, known),
             None => Poll::Pending,
         }
     }

@@ -90,6 +90,11 @@ impl<T> Desk<T> {
         self.tool.take()
     }
 
+    /// Whether the driver was rung and has not come yet.
+    pub(super) const fn is_rung(&self) -> bool {
+        self.rung
+    }
+
     /// For the driver: the same, and when the tool is away whoever holds it will ring.
     pub(super) const fn ask(&mut self) -> Option<T> {
         self.rung = false;

@@ -200,6 +200,11 @@ impl<I: Io> Link<I> {
         }
     }
 
+    /// Whether the transport has said since the last read that there may be more.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.read_over && self.reading.waits && self.reading.side.is_woken()
+    }
+
     /// Whether nothing more will be read.
     pub(super) const fn read_over(&self) -> bool {
         self.read_over
