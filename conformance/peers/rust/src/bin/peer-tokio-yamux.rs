@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::stream::StreamExt;
-use smol::channel::{Receiver, unbounded};
+use smol::channel::{Receiver, bounded};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_yamux::{Config, Control, Error, Session as Yamux, StreamHandle};
@@ -44,11 +44,12 @@ impl Peer {
         let start = if run.options.is_client() { Yamux::new_client } else { Yamux::new_server };
         let mut session = start(socket, Config::default());
         let control = session.control();
-        let (tell, inbound) = unbounded();
+        let (tell, inbound) = bounded(1024);
         let task = tokio::spawn(async move {
             while let Some(stream) = session.next().await {
                 match stream {
-                    Ok(stream) => drop(tell.try_send(stream)),
+                    Ok(stream) if tell.send(stream).await.is_ok() => {}
+                    Ok(_) => return,
                     Err(error) => return eprintln!("crate tokio-yamux: {error}"),
                 }
             }

@@ -16,7 +16,7 @@ fn main() {
             Err(error) => Err(Trouble::io("connecting", 0)(error)),
         };
         run.end(outcome)
-    })
+    });
 }
 
 async fn connect(run: &Run) -> io::Result<TcpStream> {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::channel::oneshot;
 use futures::stream::StreamExt;
-use smol::channel::{Receiver, Sender, unbounded};
+use smol::channel::{Receiver, Sender, bounded};
 use smol::net::{TcpListener, TcpStream};
 use trunkline_peers::{Run, Session, Trouble, WireName, ended, options, play};
 use yamux::{Config, Connection, ConnectionError, Mode, Stream};
@@ -19,7 +19,7 @@ fn main() {
             Err(error) => Err(Trouble::io("connecting", 0)(error)),
         };
         run.end(outcome)
-    })
+    });
 }
 
 async fn connect(run: &Run) -> io::Result<TcpStream> {
@@ -47,8 +47,9 @@ impl Peer {
         let mode = if run.options.is_client() { Mode::Client } else { Mode::Server };
         let mut task =
             Task { connection: Connection::new(socket, Config::default(), mode), wanted: None };
-        let (commands, asked) = unbounded();
-        let (tell, inbound) = unbounded();
+        let (commands, asked) = bounded(16);
+        // Twice as many as the crate lets be open.
+        let (tell, inbound) = bounded(1024);
         smol::spawn(async move {
             let mut asked = Box::pin(asked);
             poll_fn(|cx| task.poll(cx, &mut asked, &tell)).await;
