@@ -48,8 +48,7 @@ impl Peer {
         let task = tokio::spawn(async move {
             while let Some(stream) = session.next().await {
                 match stream {
-                    Ok(stream) if tell.send(stream).await.is_ok() => {}
-                    Ok(_) => return,
+                    Ok(stream) => drop(tell.send(stream).await),
                     Err(error) => return eprintln!("crate tokio-yamux: {error}"),
                 }
             }
