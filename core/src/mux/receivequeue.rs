@@ -166,7 +166,13 @@ impl ReceiveQueue {
         }
         let kept = self.pieces.len().saturating_sub(fresh);
         let tail = kept.checked_sub(1).and_then(|last| self.pieces.get_mut(last));
-        let tail = tail.filter(|tail| tail.joined && tail.bytes.len() + len <= JOINED);
+        let left = budget.left();
+        let tail = tail.filter(|tail| {
+            let total = tail.bytes.len() + len;
+            // A block that grows doubles, and many may do so in one turn: not where memory is short.
+            let grows = tail.beside < len + BLOCK;
+            tail.joined && total <= JOINED && (!grows || left > total.saturating_mul(2))
+        });
         let mut joined = bytes::BytesMut::new();
         let mut beside = 0;
         let mut grows = false;

@@ -1,5 +1,7 @@
 //! Receive windows: when to grant, how much, and when a window grows or runs down.
 
+use core::time::Duration;
+
 use super::parts::{Pressure, Slot, Taken, Tuner};
 use crate::Instant;
 
@@ -28,8 +30,14 @@ pub(crate) struct Window {
     owed: i32,
     /// Bytes read in this epoch, and [`SLOW`].
     epoch: u32,
-    /// When the epoch began.
-    began: Instant,
+    /// When the epoch began, in ticks.
+    began: u32,
+}
+
+/// A time in four bytes: ticks of 65 us, which come round after three days. What is compared lies
+/// seconds apart, and is no news below a fifth of a millisecond.
+const fn tick(at: Instant) -> u32 {
+    (at.as_nanos() >> 16) as u32
 }
 
 /// In `epoch`: somebody let data wait, so the link is not the limit.
@@ -42,7 +50,7 @@ impl Window {
     /// A window as it begins: all of it granted.
     pub(crate) const fn new(size: u32) -> Self {
         let size = if size > Self::LARGEST { Self::LARGEST } else { size };
-        Self { size, granted: size, owed: 0, epoch: 0, began: Instant::ORIGIN }
+        Self { size, granted: size, owed: 0, epoch: 0, began: 0 }
     }
 
     /// The same, on a wire whose peer first believes that it may send `believed` bytes.
@@ -164,6 +172,13 @@ impl Window {
         self.owed = self.owed.saturating_sub_unsigned(more);
     }
 
+    /// How long the epoch has lasted.
+    fn lasted(&self, now: Instant) -> Duration {
+        // A clock that went back says nothing.
+        let ticks = tick(now).wrapping_sub(self.began).cast_signed().max(0);
+        Duration::from_nanos(u64::from(ticks.cast_unsigned()) << 16)
+    }
+
     fn grow(&mut self, tuner: &mut Tuner, factor: u32) {
         let more = tuner.grow(self.size, factor);
         self.size = self.size.saturating_add(more);
@@ -176,12 +191,12 @@ impl Window {
         }
         let waited = now.saturating_since(taken.since);
         tuner.note_wait(waited);
-        if now.saturating_since(self.began) > tuner.rule.idle {
+        if self.lasted(now) > tuner.rule.idle {
             self.end(tuner);
             self.epoch = 0;
         }
         if self.epoch == 0 {
-            self.began = taken.since;
+            self.began = tick(taken.since);
         }
         let len = u32::try_from(taken.bytes.len()).unwrap_or(u32::MAX);
         let read = (self.epoch & !SLOW).saturating_add(len).min(Self::LARGEST);
@@ -198,7 +213,7 @@ impl Window {
             return;
         }
         self.epoch = 0;
-        let took = now.saturating_since(self.began);
+        let took = self.lasted(now);
         let needed = slow == 0 && trip.is_some_and(|trip| took <= trip * 5 / 4);
         if needed && taken.pressure == Pressure::Free {
             self.grow(tuner, 2);
