@@ -159,7 +159,9 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
 
     /// Lets go of a key: nobody will read or write it any more. A stream that is not over is
     /// finished behind what was written when nothing was lost by it (all that the peer sent was read
-    /// to its end), and reset otherwise, where the wire can. The key names nothing from now on.
+    /// to its end), and reset otherwise, where the wire can. One whose direction was finished before,
+    /// and of which nothing is unread, waits for the peer's end where ends of directions differ; data
+    /// that comes for it instead resets it. The key names nothing from now on.
     fn forget(&mut self, now: Instant, stream: StreamKey);
 
     /// Whether and why a stream is over for reading; `None` while bytes may come or wait.

@@ -218,7 +218,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(side, frames, bytes)| Step::Carry(side, frames, bytes)),
         1 => (0..200_u64).prop_map(Step::Wait),
     ];
-    prop::collection::vec(step, 1..120)
+    prop::collection::vec(step, 1..100)
 }
 
 fn play(config: &Config, steps: &[Step]) {
@@ -257,7 +257,7 @@ fn configs() -> [Config; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_written_arrives_once_in_order_and_ends_as_it_was_ended(steps in steps()) {
