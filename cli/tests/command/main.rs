@@ -7,6 +7,7 @@
 mod agent;
 mod background;
 mod codec;
+mod codec_smux;
 mod codec_wormhole;
 mod codec_yamux;
 mod codes;

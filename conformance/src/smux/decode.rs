@@ -77,7 +77,7 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
 pub fn with_payload(mut decoded: Value) -> Check<Value> {
     if let Some(payload) = decoded.get_mut("payload") {
         let read = bytes(payload).map_err(|why| Verdict::NotRun(format!("`payload` is {why}")))?;
-        *payload = json!({ "hex": hex(&read) });
+        *payload = json!(hex(&read));
     }
     Ok(decoded)
 }

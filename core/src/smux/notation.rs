@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::frame::{Body, Command, Frame, Update, Version};
-use crate::Payload;
+use crate::notation::HexText;
 
 /// A frame as JSON has it.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -16,7 +16,7 @@ pub(super) struct Noted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     length: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    payload: Option<Payload>,
+    payload: Option<HexText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     consumed: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ impl From<Frame> for Noted {
         match frame.body {
             Body::Syn | Body::Fin | Body::Nop => bare,
             Body::Psh(payload) => {
-                Self { length: Some(payload.len()), payload: Some(payload), ..bare }
+                Self { length: Some(payload.len()), payload: Some(HexText(payload)), ..bare }
             }
             Body::Upd(Update { consumed, window }) => {
                 Self { length: Some(8), consumed: Some(consumed), window: Some(window), ..bare }
@@ -59,7 +59,7 @@ impl TryFrom<Noted> for Frame {
             (Command::Fin, None, None, None) => (Body::Fin, 0),
             (Command::Nop, None, None, None) => (Body::Nop, 0),
             (Command::Psh, payload, None, None) => {
-                let payload = payload.unwrap_or_default();
+                let payload = payload.map_or_else(Default::default, |HexText(payload)| payload);
                 let meant = payload.len();
                 (Body::Psh(payload), meant)
             }
