@@ -188,7 +188,8 @@ fn upd_games_end_the_one_stream_or_nothing() {
     let mut one = client(config);
     let key = opened(&mut one);
     feed(&mut one, upd(3, 1, 1_000));
-    assert!(matches!(write(&mut one, key, b"x"), Sent::End(_)));
+    let end = one.write_end(key).unwrap();
+    assert_eq!(write(&mut one, key, b"x"), Sent::End(end));
     feed(&mut one, upd(3, 0, 1_000));
     assert_eq!(write(&mut one, key, b"x"), Sent::Accepted(1));
 }

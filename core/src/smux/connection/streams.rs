@@ -144,6 +144,10 @@ impl Connection {
         if let Some(reason) = self.write_over() {
             return Some(StreamEnd::Connection(reason.clone()));
         }
+        if self.has_windows() && state.credit().is_none() {
+            // While the claim stands (`Overclaim::FailWrites`).
+            return Some(StreamEnd::Local(LocalEnd::Violation));
+        }
         match self.config.passive_close {
             PassiveClose::HalfOpen => None,
             PassiveClose::Strict => state.has(Mark::FinReceived).then_some(StreamEnd::Finished),

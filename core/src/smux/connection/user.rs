@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Connection;
 use crate::mux::parts::{Pressure, Slot};
-use crate::mux::{Finished, LocalEnd, OpenRefusal, Opened, Received, Sent, StreamEnd, StreamKey};
+use crate::mux::{Finished, LocalEnd, OpenRefusal, Opened, Received, Sent, StreamKey};
 use crate::smux::config::{SecondFin, UpdateCount, WindowSize};
 use crate::smux::frame::Version;
 use crate::smux::state::{Mark, State};
@@ -123,10 +123,7 @@ impl Connection {
         }
         let credit = match self.config.version {
             Version::One => usize::MAX,
-            Version::Two => match stream.state.credit() {
-                Some(left) => left,
-                None => return Sent::End(StreamEnd::Local(LocalEnd::Violation)),
-            },
+            Version::Two => stream.state.credit().unwrap_or(0),
         };
         match self.lanes.write(now, &mut self.streams, slot, data, credit) {
             0 => Sent::Blocked,
