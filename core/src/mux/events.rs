@@ -60,12 +60,6 @@ impl Events {
         streams.push_node(List::Events, Node::fixed(GONE_AWAY));
     }
 
-    /// Whether the user has taken enough of the pongs that another ping can be told: if not, `ping`
-    /// is blocked.
-    pub(crate) fn has_room_for_pong(&self, outstanding: usize) -> bool {
-        self.pongs.len().saturating_add(outstanding) < usize::from(PONGS)
-    }
-
     /// A ping of the user was answered.
     pub(crate) fn tell_pong<S: Default>(
         &mut self,
@@ -73,9 +67,10 @@ impl Events {
         number: u32,
         round_trip: Duration,
     ) {
+        self.pongs.push_back((number, round_trip));
+        // Beyond that many, which only a user has who asks and never looks, a node stands for more.
         if streams.push_node(List::Events, Node::fixed(PONG + self.turn)) {
             self.turn = (self.turn + 1) % PONGS;
-            self.pongs.push_back((number, round_trip));
         }
     }
 
@@ -100,6 +95,9 @@ impl Events {
                 Place::Fixed(GONE_AWAY) => return Some(MuxEvent::GoneAway),
                 Place::Fixed(_) => {
                     let Some((number, round_trip)) = self.pongs.pop_front() else { continue };
+                    if self.pongs.len() >= usize::from(PONGS) {
+                        streams.push_node(List::Events, node);
+                    }
                     return Some(MuxEvent::Pong { number, round_trip });
                 }
             }

@@ -25,9 +25,6 @@
 //! per stream, whatever the peer does. Room in the connection's queue is granted in the order in
 //! which writes were blocked.
 
-// Until the first wire is built from them.
-#![allow(dead_code, unused_imports)]
-
 mod events;
 mod guards;
 mod ids;
@@ -37,7 +34,6 @@ mod lanes;
 mod life;
 mod lists;
 pub(crate) mod parts;
-mod pings;
 mod receivequeue;
 mod roundtrip;
 mod sendqueue;

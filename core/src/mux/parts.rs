@@ -12,8 +12,7 @@
 //! | [`Window`], [`Tuner`], [`RoundTrip`] | receive windows as arithmetic | [`WindowRule`]; how a grant is said |
 //! | [`Input<HEAD>`] | chunks taken apart at any byte | what a head means |
 //! | [`Guards`], [`Pressure`] | meters; how short memory is | what counts as useless |
-//! | [`Pings`] | pings of ours that wait, keep-alive | frames; what an answer is told to |
-//! | [`Life`], [`Every`] | closing, the reason, deadlines | goodbye frames |
+//! | [`Life`], [`Every`] | closing, the reason, deadlines | goodbye frames; pings and keep-alive |
 //!
 //! Inside a call a stream is a [`Slot`]: `streams.named(key)` for a user's key, `streams.find(id)`
 //! for a frame. A slot is good while the call lasts. A stream stays until both ends of it are over:
@@ -48,7 +47,7 @@
 //!
 //! Memory: inbox.set_bookkeeping(streams.memory() + lanes.memory() + ..) after an insertion; when
 //! inbox.pressure() is Reset after an inbox.push: reset inbox.longest(), or end with Flood::Memory.
-//! Windows that grow: if tuner.take_probe(), ping with Purpose::Probe; what it answers is
+//! Windows that grow: ping while large data comes; what it answers is
 //! tuner.round_trip.sample().
 //! ```
 //!
@@ -62,7 +61,6 @@ pub(crate) use super::input::Input;
 pub(crate) use super::lanes::Lanes;
 pub(crate) use super::life::{Every, Life, Phase, earliest};
 pub(crate) use super::lists::{Kind, List};
-pub(crate) use super::pings::{Answered, Pings, Purpose};
 pub(crate) use super::receivequeue::ReceiveQueue;
 pub(crate) use super::roundtrip::RoundTrip;
 pub(crate) use super::sendqueue::SendQueue;

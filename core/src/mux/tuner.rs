@@ -104,6 +104,7 @@ impl Tuner {
     }
 
     /// Bytes by which windows are larger than they began, over all streams.
+    #[cfg(test)]
     pub(crate) const fn grown(&self) -> u64 {
         self.grown
     }

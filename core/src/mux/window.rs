@@ -59,13 +59,6 @@ impl Window {
         Self { granted: believed, ..self }
     }
 
-    /// The same, owing `owed` bytes from the start: the first read grants them too.
-    #[must_use]
-    pub(crate) const fn owing(self, owed: u32) -> Self {
-        let owed = if owed > Self::LARGEST { Self::LARGEST } else { owed };
-        Self { owed: owed as i32, ..self }
-    }
-
     /// The same, of which the peer knows no more than `granted` bytes yet; the rest is owed.
     #[must_use]
     pub(crate) fn begun(self, granted: u32) -> Self {

@@ -182,6 +182,23 @@ fn an_event_is_told_once_for_each_blocked_answer_and_in_order() {
 }
 
 #[test]
+fn no_pong_is_lost_however_many_wait() {
+    let (mut rig, _) = Rig::new(0);
+    for number in 0..30 {
+        rig.events.tell_pong(&mut rig.streams, number, Duration::ZERO);
+    }
+    let told: Vec<u32> = rig
+        .events()
+        .into_iter()
+        .map(|event| match event {
+            MuxEvent::Pong { number, .. } => number,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, (0..30).collect::<Vec<u32>>());
+}
+
+#[test]
 fn at_the_end_whoever_waits_is_told_before_closed_and_nothing_after() {
     let (mut rig, slots) = Rig::new(100);
     rig.streams.block_read(slots[3]);
