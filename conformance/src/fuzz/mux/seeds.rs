@@ -25,7 +25,7 @@ pub(crate) fn seeds(suite: &Suite) -> Vec<Seed> {
                 }
             }
         }
-        seeds.extend((0..16).map(|number| pair(targets, number)));
+        seeds.extend((0..6).map(|number| pair(targets, number)));
     }
     seeds
 }
