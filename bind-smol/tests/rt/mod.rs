@@ -15,8 +15,8 @@ pub(crate) use trunkline_smol::{
     Agent, AgentConfig, CloseReason, Commands, Config, Connection, Duplex, Exec, ExecOptions,
     ExecRequest, ExitStatus, File, FileError, FileFault, FileOp, FileRequest, Files, Incoming,
     MuxError, OpenOptions, OpenRefusal, Output, PathQuery, Pool, PoolConfig, PoolError, PoolPolicy,
-    Pooled, Reader, Recording, RecordingOptions, Redaction, ServeOptions, SessionError, Side,
-    Stream, StreamEnd, TransferError, TransferEvent, TransferOptions, TransferProgress,
+    Pooled, ReadHalf, Reader, Recording, RecordingOptions, Redaction, ServeOptions, SessionError,
+    Side, Stream, StreamEnd, TransferError, TransferEvent, TransferOptions, TransferProgress,
     TransferSummary, WriteHalf, Writer, connection_over, copy_from, copy_to, exec_over, files_over,
     paths_over, serve,
 };

@@ -24,6 +24,10 @@ const MUCH: usize = 256 << 10;
 /// with unread bytes would destroy what we sent last.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long what has arrived is still read once nothing can be written any more: then the connection
+/// is lost, whether or not the transport ever says so.
+const UNHEARD: Duration = Duration::from_secs(1);
+
 /// Drives one connection until it is over: a future to spawn.
 ///
 /// It ends once the machine is over, what it still had to say has been written (for 5 seconds at
@@ -43,6 +47,8 @@ pub(super) struct Driver<M: Mux, I: Io, S> {
     wakes: Wakes,
     drain_until: Option<Instant>,
     linger_until: Option<Instant>,
+    /// When a connection that cannot be written to any more is given up.
+    lost_at: Option<Instant>,
 }
 
 /// What the driver saw under the lock.
@@ -70,6 +76,7 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
             wakes: Wakes::new(),
             drain_until: None,
             linger_until: None,
+            lost_at: None,
         }
     }
 
@@ -215,8 +222,14 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
                     return self.poll_end(cx);
                 }
                 until = Some(*self.drain_until.get_or_insert(self.clock.now() + DRAIN));
-            } else if view.wants_input && read < MUCH {
-                arrived = link.read();
+            } else {
+                if link.write_failed() {
+                    let lost_at = *self.lost_at.get_or_insert(view.now + UNHEARD);
+                    until = Some(until.map_or(lost_at, |until| until.min(lost_at)));
+                }
+                if view.wants_input && read < MUCH {
+                    arrived = link.read();
+                }
             }
             let moved = match &arrived {
                 Arrived::Nothing => false,
@@ -230,6 +243,9 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
                 Due::Now if view.closed => {
                     self.ending = Some(link);
                     return self.poll_end(cx);
+                }
+                Due::Now if until.is_some() && until == self.lost_at => {
+                    arrived = Arrived::Failed(std::io::ErrorKind::BrokenPipe.into());
                 }
                 Due::Now => due = until,
                 Due::LookAgain => {}

@@ -172,6 +172,11 @@ impl<I: Io> Link<I> {
         self.outgoing.clear();
     }
 
+    /// Whether nothing can be written any more.
+    pub(super) const fn write_failed(&self) -> bool {
+        self.write_failed
+    }
+
     /// A failure to write that the machine was not told of, told once.
     pub(super) const fn failure(&mut self) -> Option<io::Error> {
         self.untold.take()

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::wires::{Kind, echo, over_each_wire, serve, stream};
+use super::wires::{Kind, end, over_each_wire, serve, stream};
 use crate::cases::support::{Pattern, eventually};
 use crate::rt::{self, MuxError, StreamEnd};
 
@@ -30,8 +30,7 @@ async fn what_is_written_comes_back(kind: Kind) {
             writer
         });
         assert_eq!(rt::read_exact(&mut reader, text.len()).await.unwrap(), text);
-        rt::close(&mut writing.await).await.unwrap();
-        assert_eq!(rt::read_to_end(&mut reader).await.unwrap(), b"");
+        end(reader, writing.await).await;
     }
 }
 
@@ -111,8 +110,7 @@ async fn many_streams_at_once_stay_apart(kind: Kind) {
                 pattern.check(number * 777 + seen, &chunk);
                 seen += chunk.len();
             }
-            rt::close(&mut writing.await).await.unwrap();
-            assert_eq!(reader.read_chunk().await.unwrap(), None);
+            end(reader, writing.await).await;
         }));
     }
     for task in tasks {
@@ -220,14 +218,14 @@ async fn the_incoming_streams_are_a_stream(kind: Kind) {
                 let mut stream = client.open().await.unwrap();
                 rt::write_all(&mut stream, &[number; 10]).await.unwrap();
                 rt::close(&mut stream).await.unwrap();
-                rt::read_to_end(&mut stream).await.unwrap();
+                let _ = rt::read_to_end(&mut stream).await;
             }
         }
     });
     for number in 0..3_u8 {
         let mut stream = rt::next(&mut incoming).await.unwrap().unwrap();
         assert_eq!(rt::read_exact(&mut stream, 10).await.unwrap(), [number; 10]);
-        echo(stream).await;
+        drop(stream);
     }
     opening.await;
     let closed = server.close();

@@ -15,7 +15,6 @@ use crate::rt::{self, CloseReason, Connection};
 over_each_wire!(
     reads_and_writes_given_up_at_any_poll_lose_and_double_nothing,
     opens_and_accepts_given_up_at_any_poll_lose_no_stream,
-    pings_given_up_at_any_poll_leave_the_next_one_alone,
     ends_given_up_at_any_poll_are_told_again,
     waiting_given_up_by_many_tasks_piles_nothing_up,
 );
@@ -111,20 +110,6 @@ async fn opens_and_accepts_given_up_at_any_poll_lose_no_stream(kind: Kind) {
         assert_eq!(client.stats().opened, u64::from(STREAMS));
         drop((opened, kept));
         eventually("no streams", || client.stats().streams + server.stats().streams == 0).await;
-    }
-}
-
-async fn pings_given_up_at_any_poll_leave_the_next_one_alone(kind: Kind) {
-    for polls in POLLS {
-        let (client, _server) = nervous(kind);
-        if !client.abilities().ping {
-            return;
-        }
-        let mut given_up = 0;
-        while cancel_at(polls, client.ping()).await.is_none() && given_up < 50 {
-            given_up += 1;
-        }
-        client.ping().await.unwrap();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Load: the sizes that every push must stand, and wake-ups that must not be lost.
 
-use super::wires::{Kind, over_each_wire, serve, stream};
+use super::wires::{Kind, end, over_each_wire, serve, stream};
 use crate::cases::support::{Pattern, eventually};
 use crate::rt;
 
@@ -37,8 +37,7 @@ async fn a_hundred_streams_carry_a_mebibyte_each_way(kind: Kind) {
                 pattern.check(seen + number, &chunk);
                 seen += chunk.len();
             }
-            rt::close(&mut writing.await).await.unwrap();
-            assert_eq!(reader.read_chunk().await.unwrap(), None);
+            end(reader, writing.await).await;
         }));
     }
     for task in tasks {
@@ -72,8 +71,8 @@ async fn ten_thousand_streams_come_and_go(kind: Kind) {
                 let mut stream = client.open().await.unwrap();
                 rt::write_all(&mut stream, b"short").await.unwrap();
                 assert_eq!(rt::read_exact(&mut stream, 5).await.unwrap(), b"short");
-                rt::close(&mut stream).await.unwrap();
-                assert_eq!(rt::read_to_end(&mut stream).await.unwrap(), b"");
+                let (reader, writer) = stream.into_split();
+                end(reader, writer).await;
             }
         }));
     }
@@ -103,8 +102,7 @@ async fn small_messages_on_many_streams_lose_no_wake_up(kind: Kind) {
                 let read = rt::read_exact(&mut reader, size).await.unwrap();
                 assert!(read.iter().all(|byte| *byte == number));
             }
-            rt::close(&mut writer).await.unwrap();
-            assert_eq!(rt::read_to_end(&mut reader).await.unwrap(), b"");
+            end(reader, writer).await;
         }));
     }
     for task in tasks {

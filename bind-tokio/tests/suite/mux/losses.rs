@@ -58,11 +58,9 @@ async fn a_link_cut_at_any_byte_is_no_end(kind: Kind) {
 }
 
 async fn a_link_that_fails_to_write_at_any_byte_is_no_end(kind: Kind) {
-    let mut lost = 0;
-    for count in (0..2_300).step_by(67) {
-        lost += usize::from(!transfer(kind, |line| line.up.break_after(count)).await);
+    for count in [0, 5, 700, 1_900] {
+        assert!(!transfer(kind, |line| line.up.break_after(count)).await);
     }
-    assert!(lost > 20, "{lost}");
 }
 
 async fn a_driver_that_is_gone_loses_the_connection(kind: Kind) {

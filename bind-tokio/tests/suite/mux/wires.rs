@@ -3,7 +3,7 @@
 use trunkline_core::{smux, wormhole, yamux};
 
 use crate::cases::wire::{Line, Wire, wire};
-use crate::rt::{self, Connection, Side, Stream};
+use crate::rt::{self, Connection, ReadHalf, Side, Stream, WriteHalf};
 
 /// What a wire in memory keeps in each direction.
 const CAPACITY: usize = 64 << 10;
@@ -86,6 +86,15 @@ pub(crate) async fn echo(stream: Stream) {
         writer.write_bytes(&mut chunk).await.unwrap();
     }
     rt::close(&mut writer).await.unwrap();
+}
+
+/// Ends a stream in order and reads its other direction to its end, where the wire can end one
+/// alone; nothing more may come.
+pub(crate) async fn end(mut reader: ReadHalf, mut writer: WriteHalf) {
+    rt::close(&mut writer).await.unwrap();
+    if reader.stream().abilities().half_close {
+        assert_eq!(reader.read_chunk().await.unwrap(), None);
+    }
 }
 
 /// Gives back what comes on every stream that the peer opens.
