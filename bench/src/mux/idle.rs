@@ -20,11 +20,7 @@ const PIECE: usize = 50;
 const WARMING: usize = 30;
 
 /// Opens them one after the other: bytes for each, and whether the last took longer than the first.
-pub(crate) async fn open<R: Runtime, M: Mux>(
-    spec: &Spec,
-    client: &M,
-    server: &M,
-) -> io::Result<Sample> {
+pub(crate) async fn open<M: Mux>(spec: &Spec, client: &M, server: &M) -> io::Result<Sample> {
     for _ in 0..WARMING {
         let (mut one, mut other) = establish(client, server).await?;
         one.close().await?;

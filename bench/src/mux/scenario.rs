@@ -49,7 +49,7 @@ where
             Scenario::Bulk(streams) => bulk::<R, M>(&spec, &client, &server, streams).await?,
             Scenario::Ping(streams) => ping::<R, M>(&spec, &client, &server, streams).await?,
             Scenario::Churn(streams) => churn::<R, M>(&spec, &client, &server, streams).await?,
-            Scenario::Idle => idle::open::<R, M>(&spec, &client, &server).await?,
+            Scenario::Idle => idle::open(&spec, &client, &server).await?,
             Scenario::PingIdle => idle::ping::<R, M>(&spec, &client, &server).await?,
             Scenario::Latency => latency::run::<R, M>(&spec, &client, &server).await?,
         };

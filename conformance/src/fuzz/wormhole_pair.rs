@@ -1,5 +1,8 @@
 //! Two wormhole connections over a link that cuts and delays, against what a pipe would do.
 
+// A body stops at the first thing that is wrong.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
 use std::collections::VecDeque;
 use std::time::Duration;
 

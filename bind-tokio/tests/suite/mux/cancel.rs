@@ -16,6 +16,7 @@ over_each_wire!(
     reads_and_writes_given_up_at_any_poll_lose_and_double_nothing,
     opens_and_accepts_given_up_at_any_poll_lose_no_stream,
     ends_given_up_at_any_poll_are_told_again,
+    pings_given_up_at_any_poll_leave_the_next_one_alone,
     waiting_given_up_by_many_tasks_piles_nothing_up,
 );
 
@@ -145,6 +146,20 @@ fn remembered(mut begin: impl FnMut(&mut Context<'_>)) -> usize {
         begin(&mut Context::from_waker(&Waker::from(Arc::clone(waker))));
     }
     wakers.iter().filter(|waker| Arc::strong_count(waker) > 1).count()
+}
+
+async fn pings_given_up_at_any_poll_leave_the_next_one_alone(kind: Kind) {
+    for polls in POLLS {
+        let (client, _server) = nervous(kind);
+        if !client.abilities().ping {
+            return;
+        }
+        let mut given_up = 0;
+        while cancel_at(polls, client.ping()).await.is_none() && given_up < 50 {
+            given_up += 1;
+        }
+        client.ping().await.unwrap();
+    }
 }
 
 async fn waiting_given_up_by_many_tasks_piles_nothing_up(kind: Kind) {
