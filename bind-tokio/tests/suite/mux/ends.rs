@@ -228,9 +228,10 @@ async fn whoever_waits_is_told_of_the_end(kind: Kind) {
         let client = client.clone();
         waiting.push(rt::spawn(async move { client.ping().await.err() }));
     }
-    drop(theirs);
     server.abort();
     line.down.cut(crate::cases::wire::Fate::Reset);
+    // Not before: a wire without resets would tell of an orderly end.
+    drop(theirs);
     for task in waiting {
         assert!(task.await.is_some());
     }
