@@ -25,6 +25,7 @@ mod paths;
 mod pool;
 mod pool_fake;
 mod pool_given_up;
+mod pool_mux;
 mod recording;
 mod rough;
 mod serving;
