@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_lite::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use futures_lite::{AsyncRead, AsyncWrite};
 
+use crate::cases::examples::ECHOES;
 use crate::cases::wire::Wire;
 
 pub(crate) use trunkline_smol::{
@@ -23,6 +24,9 @@ pub(crate) use trunkline_smol::{
 
 /// The example that serves as an agent's process.
 pub(crate) const AGENT: &str = "agent_smol";
+
+/// Examples that run by themselves, each with how the lines it prints begin.
+pub(crate) const EXAMPLES: [(&str, &[&str]); 1] = [("echo_smol", &ECHOES)];
 
 /// How long one test may take; one that hangs must fail.
 const PATIENCE: Duration = Duration::from_secs(50);

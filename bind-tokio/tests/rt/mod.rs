@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Builder;
 
+use crate::cases::examples::ECHOES;
 use crate::cases::wire::Wire;
 
 pub(crate) use trunkline_tokio::{
@@ -23,6 +24,25 @@ pub(crate) use trunkline_tokio::{
 
 /// The example that serves as an agent's process.
 pub(crate) const AGENT: &str = "agent_tokio";
+
+/// Examples that run by themselves, each with how the lines it prints begin.
+pub(crate) const EXAMPLES: [(&str, &[&str]); 3] = [
+    ("echo", &ECHOES),
+    (
+        "reverse_tunnel",
+        &["hello -> HELLO", "is this a tunnel? -> IS THIS", "then good bye -> THEN"],
+    ),
+    (
+        "pool",
+        &[
+            "warm: 1 connections, 1 of them idle; 1 dialled and 0 streams",
+            "busy: 3 connections, 0 of them idle; 3 dialled and 25 streams",
+            "lost: 5 streams",
+            "mended: 3 connections, 0 of them idle; 4 dialled and 26 streams",
+            "closed: 0 connections",
+        ],
+    ),
+];
 
 /// How long one test may take; one that hangs must fail.
 const PATIENCE: Duration = Duration::from_secs(50);

@@ -35,6 +35,7 @@ mod streams;
 mod transfer;
 mod via;
 
+pub(crate) mod examples;
 pub(crate) mod peer;
 pub(crate) mod support;
 pub(crate) mod wire;

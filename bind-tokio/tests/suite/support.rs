@@ -194,13 +194,18 @@ pub(crate) fn kill(pid: &str) {
     let _ = kill_process(pid, Signal::KILL);
 }
 
-/// The example that serves one session on its stdin and stdout; it stands beside the tests.
+/// The example that serves one session on its stdin and stdout.
 pub(crate) fn agent_program() -> PathBuf {
+    example(rt::AGENT)
+}
+
+/// An example of this binding; it stands beside the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).expect("a target folder");
-    let agent = target.join("examples").join(rt::AGENT);
-    assert!(agent.exists(), "{}: a whole `cargo test` builds it", agent.display());
-    agent
+    let program = target.join("examples").join(name);
+    assert!(program.exists(), "{}: a whole `cargo test` builds it", program.display());
+    program
 }
 
 /// Bytes without a short period, so that any that is lost, doubled or moved shows.
