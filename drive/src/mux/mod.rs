@@ -8,7 +8,7 @@
 //!
 //! - The state's lock is held for a few calls into the machine, never across a system call, a
 //!   wake-up or an await.
-//! - The transport stands behind a [token](handoff) that is only ever tried. A stream's own task
+//! - The transport stands behind a token that is only ever tried. A stream's own task
 //!   writes 4 KiB and more through at once when it gets it; what it leaves behind is seen by whoever
 //!   holds it. Smaller writes leave together, once per turn of the driver.
 //! - The transport is polled with wakers of the connection's own, so that a future that is dropped

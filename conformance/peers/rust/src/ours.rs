@@ -39,7 +39,7 @@ pub mod machine {
     ///
     /// # Errors
     ///
-    /// As [`yamux`](self::yamux).
+    /// As [`yamux`](self::yamux()).
     pub fn wormhole(run: &Run) -> Result<wormhole::Connection, Trouble> {
         wormhole::Connection::new(side(run), wormhole::Config::default()).map_err(refused)
     }
@@ -48,7 +48,7 @@ pub mod machine {
     ///
     /// # Errors
     ///
-    /// As [`yamux`](self::yamux).
+    /// As [`yamux`](self::yamux()).
     pub fn smux(run: &Run) -> Result<smux::Connection, Trouble> {
         let mut config = smux::Config::default();
         if run.options.wire == WireName::Smux2 {
