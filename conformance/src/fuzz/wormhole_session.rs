@@ -61,6 +61,7 @@ fn play(how: u8, input: &[u8], size: usize) -> Seen {
     let mut player = Player {
         watch: (!any_ids).then(|| Watch::new(side, window)),
         heard: Decoder::new(usize::MAX),
+        heads: Heads::default(),
         machine,
         now: Instant::from_millis(1),
         keys: Vec::new(),
@@ -85,9 +86,36 @@ struct Player {
     watch: Option<Watch>,
     /// The frames that the peer sent, for what they grant.
     heard: Decoder,
+    heads: Heads,
     over: bool,
     size: usize,
     seen: Seen,
+}
+
+/// The heads of what the peer sent: a HANDSHAKE opens a stream before its payload, which means
+/// nothing, is there.
+#[derive(Default)]
+struct Heads {
+    head: Vec<u8>,
+    skip: u32,
+}
+
+impl Heads {
+    fn take(&mut self, bytes: &[u8], mut opened: impl FnMut(u32)) {
+        for byte in bytes {
+            if self.skip > 0 {
+                self.skip -= 1;
+                continue;
+            }
+            self.head.push(*byte);
+            let &[_, kind, a, b, c, d, e, f, g, h] = self.head.as_slice() else { continue };
+            self.skip = u32::from_be_bytes([e, f, g, h]);
+            if FrameType(kind) == FrameType::HANDSHAKE {
+                opened(u32::from_be_bytes([a, b, c, d]));
+            }
+            self.head.clear();
+        }
+    }
 }
 
 impl Player {
@@ -201,14 +229,11 @@ impl Player {
         let Some(watch) = &mut self.watch else { return };
         self.heard.push(Bytes::copy_from_slice(bytes));
         while let Ok(Some(frame)) = self.heard.poll() {
-            match frame.kind {
-                FrameType::HANDSHAKE => watch.opened(frame.stream),
-                FrameType::WINDOW_UPDATE => {
-                    watch.grant(frame.stream, frame.increment().unwrap_or(0).into());
-                }
-                _ => {}
+            if frame.kind == FrameType::WINDOW_UPDATE {
+                watch.grant(frame.stream, frame.increment().unwrap_or(0).into());
             }
         }
+        self.heads.take(bytes, |id| watch.opened(id));
     }
 
     /// Reads up to so many bytes, of however many pieces.
