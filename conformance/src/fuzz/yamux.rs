@@ -16,10 +16,18 @@ pub fn yamux_ops(input: &[u8]) {
     mux::ops::<Yamux>(input);
 }
 
-/// Two machines against a model. The first byte chooses the settings.
+/// Two machines against a model. The first byte chooses the settings, but for the small limits,
+/// under which streams are refused and given up.
 pub fn yamux_pair(input: &[u8]) {
-    mux::pair::<Yamux>(input);
+    let mut input = input.to_vec();
+    if let Some(how) = input.first_mut() {
+        *how &= !SMALL;
+    }
+    mux::pair::<Yamux>(&input);
 }
+
+/// The bit of the first byte that makes limits small.
+const SMALL: u8 = 16;
 
 struct Yamux;
 
@@ -32,7 +40,7 @@ impl Wire for Yamux {
             config.opens = Opens::Lazy;
             config.acks = Acks::Lazy;
         }
-        if how & 16 != 0 {
+        if how & SMALL != 0 {
             config.limits.connection_memory = 200_000;
             config.limits.send_queue = 3_000;
             config.limits.replies = 2;
