@@ -119,7 +119,8 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
     fn open(&mut self, now: Instant) -> Opened;
 
     /// The next stream that the peer opened, in order of arrival; `None` when there is none. Once
-    /// the connection is over there is none for ever.
+    /// the connection is over there is none for ever; but smux still gives those that waited, as its
+    /// page requires.
     fn accept(&mut self, now: Instant) -> Option<StreamKey>;
 
     /// Takes up to `max` received bytes of a stream without copying them (at least one where there
