@@ -97,8 +97,8 @@ fn offered() -> BTreeSet<String> {
 
 #[test]
 fn no_future_is_forgotten_in_the_table() {
-    let files = super::files_given_up::FUTURES;
-    let listed = FUTURES.iter().map(|(name, _)| *name).chain(files).chain(RECORDED);
+    let (files, mux) = (super::files_given_up::FUTURES, super::mux::cancel::FUTURES);
+    let listed = FUTURES.iter().map(|(name, _)| *name).chain(files).chain(RECORDED).chain(mux);
     let listed: BTreeSet<_> = listed.map(str::to_owned).collect();
     assert_eq!(offered(), listed);
 }

@@ -20,6 +20,15 @@ over_each_wire!(
     waiting_given_up_by_many_tasks_piles_nothing_up,
 );
 
+/// What streams are read and written with, given up here.
+pub(crate) const FUTURES: [&str; 5] = [
+    "mux.rs poll_flush",
+    "mux.rs poll_read",
+    "mux.rs poll_shutdown",
+    "mux.rs poll_write",
+    "mux.rs poll_write_vectored",
+];
+
 /// How many polls a future gets before it is dropped.
 const POLLS: [usize; 4] = [1, 2, 3, 7];
 

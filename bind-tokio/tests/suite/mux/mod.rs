@@ -1,7 +1,7 @@
 //! Many streams over one transport, over every wire: the handles, their driver, and how they end.
 
 mod basics;
-mod cancel;
+pub(super) mod cancel;
 mod drops;
 mod ends;
 mod load;
