@@ -301,9 +301,9 @@ impl Mux for Connection {
 impl Connection {
     fn open_stream(&mut self, now: Instant, id: u32) -> Option<Slot> {
         // Only where foreign ids are accepted (section 8) can one be in the way; it loses its place,
-        // as in the original.
+        // as in the original, and whoever holds it learns of it: the peer gave its id twice.
         if let Some(other) = self.streams.find(id) {
-            self.release(other);
+            self.displaced(now, other);
         }
         let mut state = State { credit: INITIAL_WINDOW, ..State::default() };
         state.window = Window::new(self.tuner.rule.initial).begun(INITIAL_WINDOW);
