@@ -33,8 +33,11 @@ pub(crate) struct Inbox {
     // Boxes on purpose: what moves between here and a stream is a pointer.
     #[allow(clippy::vec_box)]
     spares: Vec<Box<ReceiveQueue>>,
-    /// Streams that got data in this turn.
+    /// Streams that got data in this turn. Most of it is read in the same turn, so they stand in
+    /// no list of unread streams before the turn is over, or the longest is asked for.
     fresh: Vec<Slot>,
+    /// So many of them were listed since.
+    listed: usize,
     /// Unread bytes over all streams.
     unread: usize,
     /// Which lists of unread streams may have streams.
@@ -52,6 +55,7 @@ impl Inbox {
             limit: memory,
             spares: Vec::new(),
             fresh: Vec::new(),
+            listed: 0,
             unread: 0,
             magnitudes: 0,
             bookkeeping: 0,
@@ -78,11 +82,28 @@ impl Inbox {
     /// A new turn begins: what the last one brought and nobody has read yet must not pin the chunks
     /// that it came in any longer. Call it at the start of `handle_input`.
     pub(crate) fn next_turn<S: Default>(&mut self, streams: &mut Streams<S>) {
-        while let Some(slot) = self.fresh.pop() {
+        self.end_turn(streams, |queue, budget| queue.settle(budget));
+    }
+
+    /// The same where what came is to stay as it came.
+    pub(crate) fn next_turn_whole<S: Default>(&mut self, streams: &mut Streams<S>) {
+        self.end_turn(streams, |_, _| ());
+    }
+
+    fn end_turn<S: Default>(
+        &mut self,
+        streams: &mut Streams<S>,
+        settle: impl Fn(&mut ReceiveQueue, &mut Budget),
+    ) {
+        self.listed = 0;
+        let mut fresh = core::mem::take(&mut self.fresh);
+        for slot in fresh.drain(..) {
             if let Some(queue) = streams.get_mut(slot).and_then(|stream| stream.incoming.as_mut()) {
-                queue.settle(&mut self.budget);
+                settle(queue, &mut self.budget);
+                self.list(streams, slot);
             }
         }
+        self.fresh = fresh;
     }
 
     /// Appends a slice of a chunk of `chunk` bytes to what a stream has unread.
@@ -97,11 +118,13 @@ impl Inbox {
         let Some(stream) = streams.get_mut(slot) else { return };
         let queue = stream.incoming.get_or_insert_with(|| self.spares.pop().unwrap_or_default());
         self.unread += bytes.len();
-        queue.push(now, &mut self.budget, bytes, chunk);
-        if self.fresh.last() != Some(&slot) {
+        if !queue.is_fresh() {
             self.fresh.push(slot);
         }
-        self.relist(streams, slot);
+        queue.push(now, &mut self.budget, bytes, chunk);
+        if queue.magnitude.is_some() {
+            self.list(streams, slot);
+        }
     }
 
     /// Takes up to `max` bytes (one at least) of what a stream has unread, never more than one
@@ -134,7 +157,11 @@ impl Inbox {
 
     /// The stream that has most unread, to within a factor of two, and among such the one that has
     /// had so much for longest: the one to give up when memory is short.
-    pub(crate) fn longest<S: Default>(&mut self, streams: &Streams<S>) -> Option<Slot> {
+    pub(crate) fn longest<S: Default>(&mut self, streams: &mut Streams<S>) -> Option<Slot> {
+        while let Some(slot) = self.fresh.get(self.listed).copied() {
+            self.listed += 1;
+            self.list(streams, slot);
+        }
         loop {
             let magnitude = self.magnitudes.checked_ilog2()? as u8;
             if let Some(slot) = streams.front(List::Unread(magnitude)) {
@@ -144,12 +171,18 @@ impl Inbox {
         }
     }
 
-    /// Lists the stream by what it has now, and takes back a queue that is empty.
+    /// After something was taken: lists the stream anew where it is listed, and takes back a queue
+    /// that is empty.
     fn relist<S: Default>(&mut self, streams: &mut Streams<S>, slot: Slot) {
         let Some(stream) = streams.get_mut(slot) else { return };
-        let Some(queue) = stream.incoming.as_mut() else { return };
-        if queue.is_empty() {
+        let Some(queue) = stream.incoming.as_ref() else { return };
+        let (empty, listed) = (queue.is_empty(), queue.magnitude.is_some());
+        if listed && empty {
             streams.unlink(slot, Kind::Unread);
+        } else if listed {
+            self.list(streams, slot);
+        }
+        if empty {
             let spare = streams.get_mut(slot).and_then(|stream| stream.incoming.take());
             if let Some(mut spare) = spare {
                 spare.retire(&mut self.budget);
@@ -157,13 +190,19 @@ impl Inbox {
                     self.spares.push(spare);
                 }
             }
-            return;
         }
+    }
+
+    /// Lists the stream by what it has now.
+    fn list<S: Default>(&mut self, streams: &mut Streams<S>, slot: Slot) {
+        let Some(stream) = streams.get_mut(slot) else { return };
+        let Some(queue) = stream.incoming.as_mut() else { return };
         let magnitude = queue.charged().checked_ilog2().unwrap_or(0) as u8;
         let magnitude = magnitude.min(MAGNITUDES - 1);
-        if core::mem::replace(&mut queue.magnitude, magnitude) != magnitude {
-            streams.unlink(slot, Kind::Unread);
+        if queue.magnitude.replace(magnitude) == Some(magnitude) {
+            return;
         }
+        streams.unlink(slot, Kind::Unread);
         self.magnitudes |= 1 << magnitude;
         streams.push(List::Unread(magnitude), slot, Kind::Unread);
     }

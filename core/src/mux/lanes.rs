@@ -264,7 +264,16 @@ impl<C> Lanes<C> {
     }
 
     /// Tells waiting writers, in order, as far as there is room that nobody was called into.
+    #[inline]
     fn call_writers<S: Default>(&mut self, now: Instant, streams: &mut Streams<S>) {
+        if streams.is_empty(List::Writers) {
+            self.patience = None;
+        } else {
+            self.call_waiting(now, streams);
+        }
+    }
+
+    fn call_waiting<S: Default>(&mut self, now: Instant, streams: &mut Streams<S>) {
         let room = self.room.saturating_sub(self.used);
         while room >= self.called.saturating_add(self.share) {
             let Some(slot) = streams.pop(List::Writers) else { break };

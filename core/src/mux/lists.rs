@@ -153,6 +153,7 @@ impl Link {
 impl<S: Default> Streams<S> {
     /// Puts a stream at the end of a list; false, and nothing changes, when it stands in one by
     /// that link already.
+    #[inline]
     pub(crate) fn push(&mut self, list: List, slot: Slot, kind: Kind) -> bool {
         self.push_node(list, Node::of(slot, kind))
     }
@@ -161,11 +162,12 @@ impl<S: Default> Streams<S> {
     /// that link already.
     pub(crate) fn push_front(&mut self, list: List, slot: Slot, kind: Kind) -> bool {
         let head = list.head();
-        let first = self.link(head).next;
+        let first = self.head(list).next;
         self.insert_between(head, Node::of(slot, kind), first)
     }
 
     /// The first stream of a list.
+    #[inline]
     pub(crate) fn front(&self, list: List) -> Option<Slot> {
         match self.front_node(list)?.place() {
             Place::Stream(slot, _) => Some(slot),
@@ -174,6 +176,7 @@ impl<S: Default> Streams<S> {
     }
 
     /// Takes the first stream off a list.
+    #[inline]
     pub(crate) fn pop(&mut self, list: List) -> Option<Slot> {
         let node = self.front_node(list)?;
         self.unlink_node(node);
@@ -184,69 +187,72 @@ impl<S: Default> Streams<S> {
     }
 
     /// Whether a list has no stream.
+    #[inline]
     pub(crate) fn is_empty(&self, list: List) -> bool {
         self.front_node(list).is_none()
     }
 
     /// Whether a stream stands in a list by that link.
+    #[inline]
     pub(crate) fn is_linked(&self, slot: Slot, kind: Kind) -> bool {
-        self.link(Node::of(slot, kind)) != Link::OUT
+        let stream = self.slot(slot.0);
+        stream.and_then(|stream| stream.link(kind as usize)).is_some_and(|link| *link != Link::OUT)
     }
 
     /// Takes a stream out of the list in which it stands by that link, if it does.
+    #[inline]
     pub(crate) fn unlink(&mut self, slot: Slot, kind: Kind) {
-        self.unlink_node(Node::of(slot, kind));
+        if self.is_linked(slot, kind) {
+            self.unlink_node(Node::of(slot, kind));
+        }
     }
 
+    #[inline]
     pub(super) fn front_node(&self, list: List) -> Option<Node> {
-        let head = list.head();
-        let first = self.link(head).next;
-        (first != head).then_some(first)
+        let first = self.head(list).next;
+        (first != list.head()).then_some(first)
     }
 
+    #[inline]
     pub(super) fn push_node(&mut self, list: List, node: Node) -> bool {
-        let head = list.head();
-        let last = self.link(head).prev;
-        self.insert_between(last, node, head)
+        let last = self.head(list).prev;
+        self.insert_between(last, node, list.head())
     }
 
     pub(super) fn unlink_node(&mut self, node: Node) {
-        let Link { prev, next } = self.link(node);
-        if prev == OUT || next == OUT {
-            return;
+        let Some(own) = self.link_mut(node) else { return };
+        let Link { prev, next } = core::mem::replace(own, Link::OUT);
+        if let Some(link) = self.link_mut(prev) {
+            link.next = next;
         }
-        self.link_mut(prev, |link| link.next = next);
-        self.link_mut(next, |link| link.prev = prev);
-        self.link_mut(node, |link| *link = Link::OUT);
+        if let Some(link) = self.link_mut(next) {
+            link.prev = prev;
+        }
     }
 
     fn insert_between(&mut self, prev: Node, node: Node, next: Node) -> bool {
-        if self.link(node) != Link::OUT {
-            return false;
+        let Some(own) = self.link_mut(node).filter(|own| **own == Link::OUT) else { return false };
+        *own = Link { prev, next };
+        if let Some(link) = self.link_mut(prev) {
+            link.next = node;
         }
-        self.link_mut(prev, |link| link.next = node);
-        self.link_mut(next, |link| link.prev = node);
-        self.link_mut(node, |link| *link = Link { prev, next });
+        if let Some(link) = self.link_mut(next) {
+            link.prev = node;
+        }
         true
     }
 
-    fn link(&self, node: Node) -> Link {
-        let link = if node.0 >= HEADS {
-            self.heads.get((node.0 - HEADS) as usize)
-        } else {
-            self.slot(node.0 / 8).and_then(|stream| stream.link(node.0 as usize % 8))
-        };
-        link.copied().unwrap_or(Link::OUT)
+    #[inline]
+    fn head(&self, list: List) -> Link {
+        self.heads.get(list.index() as usize).copied().unwrap_or(Link::OUT)
     }
 
-    fn link_mut(&mut self, node: Node, change: impl FnOnce(&mut Link)) {
-        let link = if node.0 >= HEADS {
-            self.heads.get_mut((node.0 - HEADS) as usize)
-        } else {
-            self.slot_mut(node.0 / 8).and_then(|stream| stream.link_mut(node.0 as usize % 8))
-        };
-        if let Some(link) = link {
-            change(link);
+    /// The link of a node; [`OUT`] has none.
+    #[inline]
+    fn link_mut(&mut self, node: Node) -> Option<&mut Link> {
+        if node.0 >= HEADS {
+            return self.heads.get_mut((node.0 - HEADS) as usize);
         }
+        self.slot_mut(node.0 / 8)?.link_mut(node.0 as usize % 8)
     }
 }

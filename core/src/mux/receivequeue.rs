@@ -43,7 +43,7 @@ pub(crate) struct ReceiveQueue {
     fresh_since: Instant,
     /// Its place among the unread streams.
     pub(super) link: Link,
-    pub(super) magnitude: u8,
+    pub(super) magnitude: Option<u8>,
 }
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Default for ReceiveQueue {
             since: Instant::ORIGIN,
             fresh_since: Instant::ORIGIN,
             link: Link::OUT,
-            magnitude: 0,
+            magnitude: None,
         }
     }
 }
@@ -86,6 +86,11 @@ impl ReceiveQueue {
     /// Memory counted against the budget for it.
     pub(crate) const fn charged(&self) -> usize {
         self.charged
+    }
+
+    /// Whether some of it came in this turn.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.fresh > 0
     }
 
     /// What is here came then, or later.
@@ -203,7 +208,7 @@ impl ReceiveQueue {
     pub(super) fn retire(&mut self, budget: &mut Budget) {
         budget.release(core::mem::take(&mut self.charged));
         (self.fresh, self.fresh_len, self.chunks) = (0, 0, 0);
-        self.link = Link::OUT;
+        (self.link, self.magnitude) = (Link::OUT, None);
     }
 
     fn overhead(&self) -> usize {

@@ -88,11 +88,13 @@ impl<S> Stream<S> {
     }
 
     /// Received bytes that nobody has read.
+    #[inline]
     pub(crate) fn unread(&self) -> usize {
         self.incoming.as_ref().map_or(0, |queue| queue.len())
     }
 
     /// Written bytes that have not been sent.
+    #[inline]
     pub(crate) fn unsent(&self) -> usize {
         self.outgoing.as_ref().map_or(0, |queue| queue.len())
     }
@@ -106,7 +108,7 @@ impl<S> Stream<S> {
 /// elsewhere too. Nothing here walks.
 #[derive(Debug)]
 pub(crate) struct Streams<S> {
-    pages: Vec<Box<[Stream<S>]>>,
+    pages: Vec<Box<[Stream<S>; PAGE]>>,
     /// The first free slot, chained through the links; [`NONE`] when all are taken.
     free: u32,
     taken: usize,
@@ -166,6 +168,7 @@ impl<S: Default> Streams<S> {
     }
 
     /// The key of a stream.
+    #[inline]
     pub(crate) fn key(&self, slot: Slot) -> StreamKey {
         let generation = self.slot(slot.0).map_or(0, |stream| stream.generation);
         StreamKey { slot: slot.0, generation }
@@ -219,7 +222,7 @@ impl<S: Default> Streams<S> {
 
     /// Memory the table holds, in bytes, without queues.
     pub(crate) fn memory(&self) -> usize {
-        let page = PAGE * size_of::<Stream<S>>() + size_of::<Box<[Stream<S>]>>();
+        let page = PAGE * size_of::<Stream<S>>() + size_of::<Box<[Stream<S>; PAGE]>>();
         self.pages.len() * page + self.ids.memory()
     }
 
@@ -284,7 +287,7 @@ impl<S: Default> Streams<S> {
                 let next = if slot == last { NONE } else { slot + 1 };
                 Stream::vacant(0, next)
             });
-            self.pages.push(page.collect());
+            self.pages.extend(page.collect::<Box<[_]>>().try_into().ok());
             self.free = first;
         }
         self.free

@@ -23,6 +23,8 @@ pub(super) enum By {
 pub(super) struct Pings {
     next: u32,
     waiting: VecDeque<Waiting>,
+    /// Keep-alives among them: looked at with every call.
+    asked: u8,
     /// When the next keep-alive is due; stopped while one waits.
     pub(super) keep_alive: Every,
 }
@@ -37,7 +39,7 @@ struct Waiting {
 
 impl Pings {
     pub(super) const fn new(keep_alive: Option<Duration>) -> Self {
-        Self { next: 0, waiting: VecDeque::new(), keep_alive: Every::new(keep_alive) }
+        Self { next: 0, waiting: VecDeque::new(), asked: 0, keep_alive: Every::new(keep_alive) }
     }
 
     /// One more ping: its value, or `None` when as many wait as may. Those of the machine's own
@@ -47,6 +49,7 @@ impl Pings {
             return None;
         }
         if by == By::KeepAlive {
+            self.asked = self.asked.saturating_add(1);
             self.keep_alive.stop();
         }
         let value = self.next;
@@ -68,13 +71,19 @@ impl Pings {
         let index = self.waiting.iter().position(|ping| ping.value == value)?;
         let ping = self.waiting.remove(index)?;
         if ping.by == By::KeepAlive {
+            self.asked = self.asked.saturating_sub(1);
             self.keep_alive.restart(now);
         }
         Some((ping.by, now.saturating_since(ping.since)))
     }
 
     /// Since when a keep-alive has waited for its answer.
+    #[inline]
     pub(super) fn unanswered_since(&self) -> Option<Instant> {
+        if self.asked == 0 { None } else { self.oldest_unanswered() }
+    }
+
+    fn oldest_unanswered(&self) -> Option<Instant> {
         let mut waiting = self.waiting.iter();
         waiting.find(|ping| ping.by == By::KeepAlive).map(|ping| ping.since)
     }

@@ -426,7 +426,7 @@ impl Connection {
     /// nothing.
     fn relieve(&mut self, now: Instant) -> Verdict {
         while Pressure::of(&self.inbox.budget, &self.config.limits) == Pressure::Reset {
-            let Some(slot) = self.inbox.longest(&self.streams) else {
+            let Some(slot) = self.inbox.longest(&mut self.streams) else {
                 return Err(CloseReason::Violation(crate::Violation::Flood(Flood::Memory)));
             };
             self.reset_stream(now, slot, Over::TooMuch);

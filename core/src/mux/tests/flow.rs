@@ -250,15 +250,15 @@ fn the_longest_unread_stream_is_found_without_a_walk() {
     push(&mut inbox, slots[30], 90_000);
     push(&mut inbox, slots[40], 90_000);
     assert_eq!(inbox.unread(), 250_000);
-    assert_eq!(inbox.longest(&rig.streams), Some(slots[30]));
+    assert_eq!(inbox.longest(&mut rig.streams), Some(slots[30]));
     inbox.clear(&mut rig.streams, slots[30]);
-    assert_eq!(inbox.longest(&rig.streams), Some(slots[40]));
+    assert_eq!(inbox.longest(&mut rig.streams), Some(slots[40]));
     while inbox.pop(&mut rig.streams, slots[40], 1 << 20).is_some() {}
-    assert_eq!(inbox.longest(&rig.streams), Some(slots[20]));
+    assert_eq!(inbox.longest(&mut rig.streams), Some(slots[20]));
     for slot in &slots {
         inbox.clear(&mut rig.streams, *slot);
     }
-    assert_eq!(inbox.longest(&rig.streams), None);
+    assert_eq!(inbox.longest(&mut rig.streams), None);
     assert_eq!((inbox.unread(), inbox.budget.used()), (0, 0));
     assert!(rig.streams.is_empty(List::Unread(16)));
     assert!(!rig.streams.is_linked(slots[0], Kind::Unread));

@@ -333,7 +333,7 @@ impl Connection {
     /// Gives up streams while memory, or the buffer of version 1, is short.
     fn make_room(&mut self, now: Instant) {
         while self.inbox.pressure() == Pressure::Reset {
-            let Some(slot) = self.inbox.longest(&self.streams) else {
+            let Some(slot) = self.inbox.longest(&mut self.streams) else {
                 return self.end(CloseReason::Violation(Violation::Flood(Flood::Memory)));
             };
             self.end_stream(now, slot, LocalEnd::TooMuch);
@@ -342,7 +342,7 @@ impl Connection {
             FullBuffer::Wait => {}
             FullBuffer::EndLongest => {
                 while self.is_bucket_empty()
-                    && let Some(slot) = self.inbox.longest(&self.streams)
+                    && let Some(slot) = self.inbox.longest(&mut self.streams)
                 {
                     self.end_stream(now, slot, LocalEnd::TooMuch);
                 }
@@ -380,7 +380,7 @@ impl Connection {
     pub(super) fn begin_turn(&mut self) {
         match self.config.delivery {
             Delivery::Pieces => self.inbox.next_turn(&mut self.streams),
-            Delivery::Frames => {}
+            Delivery::Frames => self.inbox.next_turn_whole(&mut self.streams),
         }
     }
 

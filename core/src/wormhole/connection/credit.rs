@@ -190,7 +190,7 @@ impl Connection {
     /// connection is.
     pub(super) fn relieve(&mut self, now: Instant) {
         while self.pressure() == Pressure::Reset {
-            let Some(slot) = self.inbox.longest(&self.streams) else {
+            let Some(slot) = self.inbox.longest(&mut self.streams) else {
                 let flood = crate::Violation::Flood(Flood::Memory);
                 return self.end(CloseReason::Violation(flood));
             };
