@@ -42,11 +42,17 @@ impl Instant {
     }
 }
 
+/// A duration in nanoseconds; more than 584 years count as so many.
+#[inline]
+pub(crate) const fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos() as u64)
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(nanos(rhs)))
     }
 }
 
@@ -54,7 +60,7 @@ impl Sub<Duration> for Instant {
     type Output = Self;
 
     fn sub(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_sub(nanos(rhs)))
     }
 }
 

@@ -1,15 +1,12 @@
 //! Received data of all streams: queues made when needed, the budget, who has most unread.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::lists::{Kind, List, MAGNITUDES};
 use super::parts::{Pressure, ReceiveQueue, Slot, Streams};
+use super::spares::Spares;
 use crate::{Budget, Instant};
-
-/// Empty queues kept for the next stream that needs one, so that messages allocate nothing.
-const SPARES: usize = 64;
 
 /// What a reader took, and what a window wants to know about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +27,7 @@ pub(crate) struct Inbox {
     /// What the connection holds, queues and bookkeeping; the wire may charge more to it.
     pub(crate) budget: Budget,
     limit: usize,
-    // Boxes on purpose: what moves between here and a stream is a pointer.
-    #[allow(clippy::vec_box)]
-    spares: Vec<Box<ReceiveQueue>>,
+    spares: Spares<ReceiveQueue>,
     /// Streams that got data in this turn. Most of it is read in the same turn, so they stand in
     /// no list of unread streams before the turn is over, or the longest is asked for.
     fresh: Vec<Slot>,
@@ -53,7 +48,7 @@ impl Inbox {
         Self {
             budget,
             limit: memory,
-            spares: Vec::new(),
+            spares: Spares::new(),
             fresh: Vec::new(),
             listed: 0,
             unread: 0,
@@ -116,7 +111,7 @@ impl Inbox {
         chunk: usize,
     ) {
         let Some(stream) = streams.get_mut(slot) else { return };
-        let queue = stream.incoming.get_or_insert_with(|| self.spares.pop().unwrap_or_default());
+        let queue = stream.incoming.get_or_insert_with(|| self.spares.take());
         self.unread += bytes.len();
         if !queue.is_fresh() {
             self.fresh.push(slot);
@@ -186,9 +181,7 @@ impl Inbox {
             let spare = streams.get_mut(slot).and_then(|stream| stream.incoming.take());
             if let Some(mut spare) = spare {
                 spare.retire(&mut self.budget);
-                if self.spares.len() < SPARES && spare.is_spare() {
-                    self.spares.push(spare);
-                }
+                self.spares.keep(spare);
             }
         }
     }

@@ -49,12 +49,27 @@ impl<const HEAD: usize> Input<HEAD> {
     }
 
     /// The next head, once all of it is there. Call it only when no payload is outstanding.
+    #[inline]
     pub(crate) fn head(&mut self) -> Option<[u8; HEAD]> {
         self.short::<HEAD>()
     }
 
     /// `N` bytes (16 at most) as a whole, once all of them are there.
+    #[inline]
     pub(crate) fn short<const N: usize>(&mut self) -> Option<[u8; N]> {
+        if self.partial_len == 0
+            && self.skip == 0
+            && let Some(whole) = self.chunk.first_chunk::<N>()
+        {
+            let whole = *whole;
+            bytes::Buf::advance(&mut self.chunk, N);
+            return Some(whole);
+        }
+        self.collect()
+    }
+
+    /// The same, byte by byte where it has to be.
+    fn collect<const N: usize>(&mut self) -> Option<[u8; N]> {
         while self.refill() {
             if self.partial_len == 0
                 && let Some(whole) = self.chunk.first_chunk::<N>()
@@ -107,7 +122,12 @@ impl<const HEAD: usize> Input<HEAD> {
     }
 
     /// Whether there is a byte to look at, with the next chunk opened and what is to be skipped gone.
+    #[inline]
     fn refill(&mut self) -> bool {
+        (self.skip == 0 && !self.chunk.is_empty()) || self.open_next()
+    }
+
+    fn open_next(&mut self) -> bool {
         loop {
             if self.skip > 0 && !self.chunk.is_empty() {
                 let gone = self.chunk.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));

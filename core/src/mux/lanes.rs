@@ -2,12 +2,12 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
 use super::lists::{Kind, List};
 use super::parts::{SendQueue, Slot, Streams};
+use super::spares::Spares;
 use crate::Instant;
 
 /// What a queued piece costs of the room beside its bytes.
@@ -15,9 +15,6 @@ const PIECE: usize = 64;
 
 /// Room for which one waiting writer is called.
 const SHARE: usize = 16 << 10;
-
-/// Empty queues kept for the next stream that needs one.
-const SPARES: usize = 64;
 
 /// How long writers that were called may leave their room unused before others are called.
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -29,9 +26,7 @@ pub(crate) struct Lanes<C> {
     /// How many of them the peer provoked.
     provoked: usize,
     replies: usize,
-    // Boxes on purpose: what moves between here and a stream is a pointer.
-    #[allow(clippy::vec_box)]
-    spares: Vec<Box<SendQueue>>,
+    spares: Spares<SendQueue>,
     /// Bytes of payload that wait.
     unsent: usize,
     /// Room taken: payload and what its pieces cost.
@@ -54,7 +49,7 @@ impl<C> Lanes<C> {
             control: VecDeque::new(),
             provoked: 0,
             replies,
-            spares: Vec::new(),
+            spares: Spares::new(),
             unsent: 0,
             used: 0,
             room,
@@ -142,8 +137,7 @@ impl<C> Lanes<C> {
         }
         let taken = if most > room { room - room % self.frame } else { most };
         if let Some(stream) = streams.get_mut(slot) {
-            let queue =
-                stream.outgoing.get_or_insert_with(|| self.spares.pop().unwrap_or_default());
+            let queue = stream.outgoing.get_or_insert_with(|| self.spares.take());
             queue.push(data.split_to(taken));
         }
         self.unsent += taken;
@@ -229,8 +223,7 @@ impl<C> Lanes<C> {
 
     /// Memory held beside what is queued, in bytes.
     pub(crate) fn memory(&self) -> usize {
-        self.control.capacity() * size_of::<(C, bool)>()
-            + self.spares.capacity() * size_of::<Box<SendQueue>>()
+        self.control.capacity() * size_of::<(C, bool)>() + self.spares.memory()
     }
 
     /// Whether nothing at all waits to be sent, and nobody waits for room: a frame of a writer that
@@ -292,8 +285,8 @@ impl<C> Lanes<C> {
     }
 
     fn recycle(&mut self, queue: Option<Box<SendQueue>>) {
-        if self.spares.len() < SPARES && queue.as_ref().is_some_and(|q| q.capacity() <= 64) {
-            self.spares.extend(queue);
+        if let Some(queue) = queue {
+            self.spares.keep(queue);
         }
     }
 }

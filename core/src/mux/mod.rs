@@ -37,6 +37,7 @@ pub(crate) mod parts;
 mod receivequeue;
 mod roundtrip;
 mod sendqueue;
+mod spares;
 mod streams;
 #[cfg(test)]
 mod tests;

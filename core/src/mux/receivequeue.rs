@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use bytes::Bytes;
 
 use super::lists::Link;
+use super::spares::Queue;
 use crate::{Budget, Instant};
 
 /// Below so many bytes of a turn their chunk is never kept, but copied from.
@@ -69,6 +70,12 @@ impl Default for ReceiveQueue {
             link: Link::OUT,
             magnitude: None,
         }
+    }
+}
+
+impl Queue for ReceiveQueue {
+    fn capacity(&self) -> usize {
+        self.pieces.capacity()
     }
 }
 
@@ -197,11 +204,6 @@ impl ReceiveQueue {
         let beside = joined.capacity().saturating_sub(joined.len()) + BLOCK;
         self.charge(budget, beside);
         self.pieces.push_back(Piece { bytes: joined.freeze(), beside, joined: true });
-    }
-
-    /// Whether its memory is worth keeping for another stream, once it is empty.
-    pub(super) fn is_spare(&self) -> bool {
-        self.pieces.capacity() <= 16
     }
 
     /// Empty, and nothing charged: it leaves its stream.

@@ -3,6 +3,8 @@
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
+use super::spares::Queue;
+
 /// Written pieces of one stream, in order, with the boundaries of the writes kept.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
@@ -49,8 +51,10 @@ impl SendQueue {
         self.pieces.clear();
         (core::mem::take(&mut self.len), pieces)
     }
+}
 
-    pub(super) fn capacity(&self) -> usize {
+impl Queue for SendQueue {
+    fn capacity(&self) -> usize {
         self.pieces.capacity()
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Slot(pub(crate) u32);
 /// One stream: what every wire needs, and the wire's own `state`.
 ///
 /// Kept small on purpose: an idle stream costs this and its place in the table of ids. Queues are
-/// made when something has to wait, and go back to the [`Spares`](super::Spares) when nothing does.
+/// made when something has to wait, and are kept for another when nothing does.
 #[derive(Debug)]
 pub(crate) struct Stream<S> {
     /// The wire's own part.

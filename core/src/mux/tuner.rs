@@ -67,8 +67,8 @@ pub(crate) struct Tuner {
     probe: bool,
     probed: Option<Instant>,
     watched: Option<Watched>,
-    /// How long the data had waited that was read last.
-    waited: Duration,
+    /// How long the data had waited that was read last, in nanoseconds.
+    waited: u64,
     /// A window grew, and the grant that says so is still to come: what the peer waits for until
     /// then is the fault of the smaller window.
     fresh: bool,
@@ -83,8 +83,8 @@ struct Watched {
     before: u32,
     /// When the peer had used that up.
     dry: Option<Instant>,
-    /// How long the data had waited whose reading led to it.
-    waited: Duration,
+    /// How long the data had waited whose reading led to it, in nanoseconds.
+    waited: u64,
 }
 
 impl Tuner {
@@ -98,7 +98,7 @@ impl Tuner {
             probe: false,
             probed: None,
             watched: None,
-            waited: Duration::ZERO,
+            waited: 0,
             fresh: false,
         }
     }
@@ -142,7 +142,8 @@ impl Tuner {
         self.grown = self.grown.saturating_sub(u64::from(less));
     }
 
-    pub(super) const fn note_wait(&mut self, waited: Duration) {
+    #[inline]
+    pub(super) const fn note_wait(&mut self, waited: u64) {
         self.waited = waited;
     }
 
@@ -157,10 +158,16 @@ impl Tuner {
 
     /// Notes that data came, and answers by what factor it shows the window to be too small: the
     /// peer stood still for want of a grant for so much of a round trip.
+    #[inline]
     pub(super) fn note_arrival(&mut self, now: Instant, slot: Slot, len: u32) -> u32 {
-        let Some(watched) = self.watched.as_mut().filter(|watched| watched.slot == slot) else {
+        if self.watched.is_none_or(|watched| watched.slot != slot) {
             return 1;
-        };
+        }
+        self.judge_arrival(now, len)
+    }
+
+    fn judge_arrival(&mut self, now: Instant, len: u32) -> u32 {
+        let Some(watched) = self.watched.as_mut() else { return 1 };
         if len <= watched.before && watched.before > 0 {
             watched.before -= len;
             if watched.before == 0 {
@@ -172,7 +179,7 @@ impl Tuner {
         // way is; where none is to be seen, the grant came before it was needed.
         let took = now.saturating_since(watched.at);
         let gap = watched.dry.map(|dry| now.saturating_since(dry)).unwrap_or_default();
-        let waited = watched.waited;
+        let waited = Duration::from_nanos(watched.waited);
         self.watched = None;
         if !self.rule.pings && gap * 4 > took {
             self.round_trip.sample(now, took);

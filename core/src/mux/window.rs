@@ -1,9 +1,8 @@
 //! Receive windows: when to grant, how much, and when a window grows or runs down.
 
-use core::time::Duration;
-
 use super::parts::{Pressure, Slot, Taken, Tuner};
 use crate::Instant;
+use crate::time::nanos;
 
 /// The receive window of one stream, as arithmetic.
 ///
@@ -165,11 +164,12 @@ impl Window {
         self.owed = self.owed.saturating_sub_unsigned(more);
     }
 
-    /// How long the epoch has lasted.
-    fn lasted(&self, now: Instant) -> Duration {
+    /// How long the epoch has lasted, in nanoseconds.
+    #[inline]
+    fn lasted(&self, now: Instant) -> u64 {
         // A clock that went back says nothing.
         let ticks = tick(now).wrapping_sub(self.began).cast_signed().max(0);
-        Duration::from_nanos(u64::from(ticks.cast_unsigned()) << 16)
+        u64::from(ticks.cast_unsigned()) << 16
     }
 
     fn grow(&mut self, tuner: &mut Tuner, factor: u32) {
@@ -182,9 +182,9 @@ impl Window {
         if !tuner.rule.grows {
             return;
         }
-        let waited = now.saturating_since(taken.since);
+        let waited = now.as_nanos().saturating_sub(taken.since.as_nanos());
         tuner.note_wait(waited);
-        if self.lasted(now) > tuner.rule.idle {
+        if self.lasted(now) > nanos(tuner.rule.idle) {
             self.end(tuner);
             self.epoch = 0;
         }
@@ -197,8 +197,8 @@ impl Window {
         if read >= self.size / 4 {
             tuner.want_probe(now);
         }
-        let trip = tuner.round_trip.shortest();
-        if trip.is_some_and(|trip| waited > trip / 4) {
+        // Most data is read in the turn in which it came.
+        if waited > 0 && tuner.round_trip.shortest().is_some_and(|trip| waited > nanos(trip) / 4) {
             slow = SLOW;
         }
         self.epoch = read | slow;
@@ -207,7 +207,9 @@ impl Window {
         }
         self.epoch = 0;
         let took = self.lasted(now);
-        let needed = slow == 0 && trip.is_some_and(|trip| took <= trip * 5 / 4);
+        let trip = tuner.round_trip.shortest();
+        let needed =
+            slow == 0 && trip.is_some_and(|trip| took <= nanos(trip).saturating_mul(5) / 4);
         if needed && taken.pressure == Pressure::Free {
             self.grow(tuner, 2);
         }
