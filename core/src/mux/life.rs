@@ -35,6 +35,7 @@ impl Life {
     }
 
     /// Where the connection stands.
+    #[inline]
     pub(crate) const fn phase(&self) -> Phase {
         match (&self.reason, self.closing) {
             (Some(_), _) => Phase::Over,
@@ -44,11 +45,13 @@ impl Life {
     }
 
     /// Whether streams can be opened and accepted.
+    #[inline]
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.phase(), Phase::Open)
     }
 
     /// Why it is over.
+    #[inline]
     pub(crate) const fn closed(&self) -> Option<&CloseReason> {
         self.reason.as_ref()
     }
@@ -75,6 +78,7 @@ impl Life {
     }
 
     /// Note before each `poll_transmit` returns whether something was taken, and whether more waits.
+    #[inline]
     pub(crate) fn transmitted(&mut self, now: Instant, taken: bool, waits: bool) {
         if !waits {
             self.stuck_since = None;
@@ -83,9 +87,11 @@ impl Life {
         }
     }
 
-    /// Note after each call that may have queued something.
-    pub(crate) fn queued(&mut self, now: Instant, waits: bool) {
-        if waits && self.stuck_since.is_none() {
+    /// Note after each call that may have queued something, whether something waits; that is asked
+    /// for only where nothing was known to wait.
+    #[inline]
+    pub(crate) fn queued(&mut self, now: Instant, waits: impl FnOnce() -> bool) {
+        if self.stuck_since.is_none() && waits() {
             self.stuck_since = Some(now);
         }
     }
@@ -131,6 +137,7 @@ impl Every {
     }
 
     /// Starts it, if it does not run: call it wherever a time comes in.
+    #[inline]
     pub(crate) fn start(&mut self, now: Instant) {
         if self.next.is_none() {
             self.next = self.interval.map(|interval| now + interval);
@@ -144,6 +151,12 @@ impl Every {
             self.next = self.interval.map(|interval| now + interval);
         }
         fires
+    }
+
+    /// Whether it was started, and not stopped since.
+    #[inline]
+    pub(crate) const fn runs(&self) -> bool {
+        self.next.is_some()
     }
 
     /// Lets a whole interval pass from now.

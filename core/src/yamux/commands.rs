@@ -96,7 +96,6 @@ impl Mux for Connection {
         }
         if let Some(taken) = self.inbox.pop(&mut self.streams, slot, max) {
             self.credit_peer(now, slot, &taken);
-            self.settle(now);
             return Received::Data(taken.bytes);
         }
         if let Some(end) = self.read_end(stream) {
@@ -118,7 +117,9 @@ impl Mux for Connection {
     fn write(&mut self, now: Instant, stream: StreamKey, data: &mut Bytes) -> Sent {
         self.note(now);
         let Some(slot) = self.streams.named(stream) else { return Sent::Unknown };
-        if let Some(end) = self.write_end(stream) {
+        if !self.may_write(slot)
+            && let Some(end) = self.write_end(stream)
+        {
             return Sent::End(end);
         }
         if data.is_empty() {
@@ -142,7 +143,7 @@ impl Mux for Connection {
     fn reserve(&mut self, now: Instant, stream: StreamKey, len: usize) -> Option<Reserved> {
         self.note(now);
         let slot = self.streams.named(stream)?;
-        if self.write_end(stream).is_some() || len == 0 || !self.lanes.is_idle(&self.streams) {
+        if !self.may_write(slot) || len == 0 || !self.lanes.is_idle(&self.streams) {
             return None;
         }
         let gathers = self.config.tiny_credit == TinyCredit::Gather;
@@ -370,6 +371,7 @@ impl Connection {
             && let Some(value) = self.pings.ask(now, By::Probe)
         {
             self.lanes.push_control(Control::Ping(value));
+            self.life.queued(now, || true);
         }
         if due.is_none() {
             return;
@@ -379,6 +381,7 @@ impl Connection {
         stream.state.grant = stream.state.grant.saturating_add(more);
         self.granted = self.granted.saturating_add(u64::from(more));
         self.streams.push(List::Control, slot, Kind::Control);
+        self.settle(now);
     }
 
     /// How much of its credit a stream may use for a write of `len` bytes now (section 11, tiny
@@ -435,7 +438,18 @@ impl Connection {
         self.lanes.make_ready(&mut self.streams, slot);
     }
 
+    /// Whether [`write_end`](Mux::write_end) has nothing to say: asked before every frame.
+    #[inline]
+    fn may_write(&self, slot: Slot) -> bool {
+        self.life.is_open()
+            && self.cut.is_none()
+            && self.streams.get(slot).is_some_and(|stream| {
+                stream.state.over == Over::Not && !stream.state.has(Marks::FIN)
+            })
+    }
+
     /// Why both directions of a stream ended at once, if they did.
+    #[inline]
     fn over(&self, slot: Slot) -> Option<StreamEnd> {
         self.streams.get(slot).and_then(|stream| stream.state.over.end())
     }

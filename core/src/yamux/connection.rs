@@ -123,16 +123,18 @@ impl Connection {
     }
 
     /// Notes the time; the first one starts the clocks.
+    #[inline]
     pub(super) fn note(&mut self, now: Instant) {
         self.clock = self.clock.max(now);
-        if self.pings.unanswered_since().is_none() {
+        if !self.pings.keep_alive.runs() && self.pings.unanswered_since().is_none() {
             self.pings.keep_alive.start(now);
         }
     }
 
     /// Call it at the end of whatever may have queued something to send.
+    #[inline]
     pub(super) fn settle(&mut self, now: Instant) {
-        self.life.queued(now, self.lanes.has_output(&self.streams));
+        self.life.queued(now, || self.lanes.has_output(&self.streams));
     }
 
     /// Ends the connection, once, for `reason`. A peer that is to be blamed is told (section 8).

@@ -89,6 +89,6 @@ impl Connection {
             return self.end(CloseReason::Timeout(TimeoutKind::KeepAlive));
         }
         let waits = self.lanes.has_output(&self.streams);
-        self.life.queued(now, waits);
+        self.life.queued(now, || waits);
     }
 }

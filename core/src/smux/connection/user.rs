@@ -31,7 +31,7 @@ impl Connection {
             self.enter(slot, Mark::SynDue);
             self.want_control(slot);
             self.stats.opened += 1;
-            self.life.queued(now, true);
+            self.life.queued(now, || true);
             return Opened::Stream(self.streams.key(slot));
         }
     }
@@ -107,7 +107,7 @@ impl Connection {
         } else if due && can_send {
             stream.state.set(Mark::UpdateDue);
             self.want_control(slot);
-            self.life.queued(now, true);
+            self.life.queued(now, || true);
         }
     }
 
@@ -133,7 +133,7 @@ impl Connection {
                 {
                     self.flows.of(&mut stream.state).credit.use_up(taken);
                 }
-                self.life.queued(now, true);
+                self.life.queued(now, || true);
                 Sent::Accepted(taken)
             }
         }
@@ -151,7 +151,7 @@ impl Connection {
         self.lanes.stop_writing(now, &mut self.streams, slot);
         self.ask_fin(slot);
         self.streams.tell_writable(slot);
-        self.life.queued(now, true);
+        self.life.queued(now, || true);
         Finished::Queued
     }
 
@@ -163,7 +163,7 @@ impl Connection {
             self.give_up(slot);
         } else {
             self.end_stream(now, slot, LocalEnd::Asked);
-            self.life.queued(now, true);
+            self.life.queued(now, || true);
         }
         self.resume(now);
     }
@@ -184,7 +184,7 @@ impl Connection {
             } else {
                 self.fade(slot);
             }
-            self.life.queued(now, self.lanes.has_output(&self.streams));
+            self.life.queued(now, || self.lanes.has_output(&self.streams));
         }
         self.lanes.stop_writing(now, &mut self.streams, slot);
         self.streams.forget(slot);
