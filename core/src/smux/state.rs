@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::frame::Update;
 use crate::mux::LocalEnd;
-use crate::mux::parts::Window;
+use crate::mux::parts::{Slot, Window};
 
 /// What every peer assumes of a window before the first update, in bytes (section 7).
 pub(super) const INITIAL_WINDOW: u32 = 262_144;
@@ -16,66 +16,79 @@ pub(super) const INITIAL_WINDOW: u32 = 262_144;
 /// the state, and what that makes of the stream.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    flow: Option<Box<Flow>>,
+    /// Bytes that the application has read, modulo 2^32.
+    pub(super) read: u32,
     marks: u16,
 }
 
-/// The windows of a stream of version 2, made when data first moves: a stream that is only open, or
-/// of version 1, does without.
-#[derive(Debug)]
+/// The windows of a stream of version 2.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Flow {
     /// How this side's window stands.
     pub(super) window: Window,
     /// How the peer's window stands.
     pub(super) credit: Credit,
-    /// Bytes that the application has read, modulo 2^32.
-    pub(super) read: u32,
 }
 
-/// What makes flows, and keeps some that are over for the streams that come.
+/// The flows of all streams, in a table beside that of the streams: version 1 has none.
 #[derive(Debug)]
 pub(super) struct Flows {
     initial: u32,
-    // Boxes on purpose: what moves between here and a stream is a pointer.
-    #[allow(clippy::vec_box)]
-    spares: Vec<Box<Flow>>,
+    pages: Vec<Box<[Flow; PAGE]>>,
 }
+
+/// Flows in one page.
+const PAGE: usize = 32;
 
 impl Flows {
     /// Flows whose own window begins at `initial` bytes.
     pub(super) const fn new(initial: u32) -> Self {
-        Self { initial, spares: Vec::new() }
+        Self { initial, pages: Vec::new() }
     }
 
-    /// The flow of a stream, made if there is none.
-    pub(super) fn of<'a>(&mut self, state: &'a mut State) -> &'a mut Flow {
-        state.flow.get_or_insert_with(|| {
-            let flow = Flow {
-                // Whatever the first window is, the peer assumes another one before it hears of it.
-                window: Window::new(self.initial).believed(INITIAL_WINDOW),
-                credit: Credit::new(),
-                read: 0,
-            };
-            match self.spares.pop() {
-                Some(mut spare) => {
-                    *spare = flow;
-                    spare
-                }
-                None => Box::new(flow),
-            }
-        })
-    }
-
-    /// Takes back the flow of a stream that needs it no more.
-    pub(super) fn recycle(&mut self, state: &mut State) {
-        if self.spares.len() < MOST_SPARES {
-            self.spares.extend(state.flow.take());
+    /// A stream begins in that slot, whatever was there before.
+    pub(super) fn begin(&mut self, slot: Slot) {
+        // Whatever the first window is, the peer assumes another one before it hears of it.
+        let window = Window::new(self.initial).believed(INITIAL_WINDOW);
+        let flow = Flow { window, credit: Credit::new() };
+        while self.pages.len() <= slot.0 as usize / PAGE {
+            self.pages.push(Box::new([flow; PAGE]));
+        }
+        if let Some(old) = self.get_mut(slot) {
+            *old = flow;
         }
     }
-}
 
-/// Flows kept for the next streams, so that short ones allocate nothing.
-const MOST_SPARES: usize = 64;
+    /// The flow of a stream; `None` in version 1.
+    #[inline]
+    pub(super) fn get(&self, slot: Slot) -> Option<&Flow> {
+        let slot = slot.0 as usize;
+        self.pages.get(slot / PAGE)?.get(slot % PAGE)
+    }
+
+    /// The flow of a stream; `None` in version 1.
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Flow> {
+        let slot = slot.0 as usize;
+        self.pages.get_mut(slot / PAGE)?.get_mut(slot % PAGE)
+    }
+
+    /// What the peer may send, in version 2.
+    pub(super) fn granted(&self, slot: Slot) -> u32 {
+        self.get(slot).map_or(INITIAL_WINDOW, |flow| flow.window.granted())
+    }
+
+    /// What this side may send, in version 2; see [`Credit::left`].
+    pub(super) fn credit(&self, slot: Slot) -> Option<usize> {
+        self.get(slot).map_or(Some(INITIAL_WINDOW as usize), |flow| flow.credit.left())
+    }
+
+    /// Memory that they take, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.pages.len() * size_of::<[Flow; PAGE]>()
+            + self.pages.capacity() * size_of::<Box<[Flow; PAGE]>>()
+    }
+}
 
 /// The send window of a stream: arithmetic modulo 2^32 (section 7).
 #[derive(Clone, Copy, Debug, Default)]
@@ -160,26 +173,6 @@ pub(super) enum Mark {
 }
 
 impl State {
-    /// The windows, if data has moved.
-    pub(super) fn flow(&self) -> Option<&Flow> {
-        self.flow.as_deref()
-    }
-
-    /// The windows, if data has moved.
-    pub(super) fn flow_mut(&mut self) -> Option<&mut Flow> {
-        self.flow.as_deref_mut()
-    }
-
-    /// What the peer may send, in version 2.
-    pub(super) fn granted(&self) -> u32 {
-        self.flow().map_or(INITIAL_WINDOW, |flow| flow.window.granted())
-    }
-
-    /// What this side may send, in version 2; see [`Credit::left`].
-    pub(super) fn credit(&self) -> Option<usize> {
-        self.flow().map_or(Some(INITIAL_WINDOW as usize), |flow| flow.credit.left())
-    }
-
     pub(super) const fn has(&self, mark: Mark) -> bool {
         self.marks & mark as u16 != 0
     }
@@ -233,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_only_open_takes_little() {
-        assert!(size_of::<State>() <= 16, "{}", size_of::<State>());
-        assert!(size_of::<Flow>() <= 40, "{}", size_of::<Flow>());
+        assert!(size_of::<State>() <= 8, "{}", size_of::<State>());
+        assert!(size_of::<Flow>() <= 32, "{}", size_of::<Flow>());
     }
 }

@@ -11,7 +11,7 @@ use crate::smux::config::{
     UnreadAtEnd, UselessFrames,
 };
 use crate::smux::frame::{Command, Head, Update, Version};
-use crate::smux::state::{Mark, State};
+use crate::smux::state::{Flow, Mark, State};
 use crate::{CloseReason, Flood, Instant, Violation};
 
 /// Frames for streams that are gone which an honest peer may send for each stream that ends: a
@@ -258,8 +258,7 @@ impl Connection {
         if self.config.version == Version::One {
             return true;
         }
-        let Some(stream) = self.streams.get_mut(slot) else { return false };
-        let window = &mut self.flows.of(&mut stream.state).window;
+        let Some(Flow { window, .. }) = self.flows.get_mut(slot) else { return false };
         let before = window.granted();
         let fits = match self.config.overrun {
             Overrun::EndStream => len <= before,
@@ -352,8 +351,7 @@ impl Connection {
 
     fn upd(&mut self, now: Instant, id: u32, update: Update) {
         let Some(slot) = self.streams.find(id) else { return self.absent(now) };
-        let Some(stream) = self.streams.get_mut(slot) else { return };
-        let credit = &mut self.flows.of(&mut stream.state).credit;
+        let Some(Flow { credit, .. }) = self.flows.get_mut(slot) else { return };
         let enforced = match self.config.overclaim {
             Overclaim::EndStream => true,
             Overclaim::FailWrites => false,

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::config::{Config, ConfigError, WindowSize};
 use super::frame::Version;
-use super::state::{Flow, Flows, INITIAL_WINDOW, State};
+use super::state::{Flows, INITIAL_WINDOW, State};
 use crate::mux::parts::{
     Events, Guards, Inbox, Input, Lanes, Life, Slot, Streams, Tuner, Window, WindowRule, earliest,
 };
@@ -159,10 +159,8 @@ impl Connection {
 
     /// Charges what the table takes to the budget, when it may have changed.
     fn charge_table(&mut self) {
-        // As if data had moved on every stream: it may at any time.
-        let flows = if self.has_windows() { self.streams.len() * size_of::<Flow>() } else { 0 };
-        let tables = self.streams.memory() + self.lanes.memory();
-        self.inbox.set_bookkeeping(tables + flows);
+        let tables = self.streams.memory() + self.flows.memory() + self.lanes.memory();
+        self.inbox.set_bookkeeping(tables);
     }
 }
 
@@ -306,8 +304,8 @@ impl Mux for Connection {
     }
 
     fn write_end(&self, stream: StreamKey) -> Option<StreamEnd> {
-        let stream = self.streams.get(self.streams.named(stream)?)?;
-        self.end_of_writing(&stream.state)
+        let slot = self.streams.named(stream)?;
+        self.end_of_writing(slot, &self.streams.get(slot)?.state)
     }
 
     fn ping(&mut self, _now: Instant) -> Pinged {

@@ -4,9 +4,7 @@ use super::{Connection, Control};
 use crate::mux::parts::{List, Phase, Slot};
 use crate::mux::{Reserved, StreamKey};
 use crate::smux::config::WindowSize;
-use crate::smux::frame::{
-    Command, Head, Update, Version, bare_segment, data_segment, update_segment,
-};
+use crate::smux::frame::{Command, Head, Update, bare_segment, data_segment, update_segment};
 use crate::smux::state::Mark;
 use crate::{CloseReason, Instant, Segment};
 
@@ -73,7 +71,8 @@ impl Connection {
             return None;
         }
         let open = stream.state.has(Mark::Open);
-        let flow = stream.state.flow_mut()?;
+        let consumed = stream.state.read;
+        let flow = self.flows.get_mut(slot)?;
         let before = flow.window.granted();
         let window = match self.config.window_size {
             WindowSize::Fixed => {
@@ -90,7 +89,7 @@ impl Connection {
         };
         let more = flow.window.granted().saturating_sub(before);
         self.stats.granted += if open { u64::from(more) } else { 0 };
-        Some(update_segment(version, id, Update { consumed: flow.read, window }))
+        Some(update_segment(version, id, Update { consumed, window }))
     }
 
     /// The next data frame of a stream, or its FIN.
@@ -133,18 +132,18 @@ impl Connection {
         }
         let slot = self.streams.named(key)?;
         let stream = self.streams.get(slot)?;
-        if self.end_of_writing(&stream.state).is_some() {
+        if self.end_of_writing(slot, &stream.state).is_some() {
             return None;
         }
-        let credit = if self.has_windows() { stream.state.credit()? } else { usize::MAX };
+        let credit = if self.has_windows() { self.flows.credit(slot)? } else { usize::MAX };
         let len = len.min(self.config.max_frame_size).min(credit);
         if len == 0 {
             return None;
         }
         let stream = self.streams.get_mut(slot)?;
         let id = stream.id();
-        if self.config.version == Version::Two {
-            self.flows.of(&mut stream.state).credit.use_up(len);
+        if let Some(flow) = self.flows.get_mut(slot) {
+            flow.credit.use_up(len);
         }
         self.stats.bytes_out += len as u64;
         self.stats.frames_out += 1;

@@ -14,10 +14,10 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         stream.state.set(Mark::Open);
         stream.state.set(mark);
-        self.stats.granted += match self.config.version {
-            Version::One => 0,
-            Version::Two => u64::from(stream.state.granted()),
-        };
+        if self.config.version == Version::Two {
+            self.flows.begin(slot);
+            self.stats.granted += u64::from(self.flows.granted(slot));
+        }
         self.peers += usize::from(mark == Mark::PeersShare);
         self.stats.streams += 1;
         self.charge_table();
@@ -32,7 +32,7 @@ impl Connection {
         self.peers -= usize::from(stream.state.clear(Mark::PeersShare));
         if stream.unread() == 0 {
             // Nothing more is read, so nothing more is announced.
-            self.flows.recycle(&mut stream.state);
+            stream.state.clear(Mark::UpdateDue);
         }
         self.streams.release(slot);
         self.add_grace();
@@ -46,9 +46,9 @@ impl Connection {
             return;
         }
         self.stats.streams = self.stats.streams.saturating_sub(1);
-        let granted = u64::from(stream.state.granted());
+        let granted = u64::from(self.flows.granted(slot));
         self.stats.granted = self.stats.granted.saturating_sub(granted);
-        if let Some(flow) = stream.state.flow_mut() {
+        if let Some(flow) = self.flows.get_mut(slot) {
             flow.window.end(&mut self.tuner);
         }
     }
@@ -134,7 +134,7 @@ impl Connection {
     }
 
     /// Why nothing more can be written to a stream.
-    pub(super) fn end_of_writing(&self, state: &State) -> Option<StreamEnd> {
+    pub(super) fn end_of_writing(&self, slot: Slot, state: &State) -> Option<StreamEnd> {
         if let Some(why) = state.local_end() {
             return Some(StreamEnd::Local(why));
         }
@@ -144,7 +144,7 @@ impl Connection {
         if let Some(reason) = self.write_over() {
             return Some(StreamEnd::Connection(reason.clone()));
         }
-        if self.has_windows() && state.credit().is_none() {
+        if self.has_windows() && self.flows.credit(slot).is_none() {
             // While the claim stands (`Overclaim::FailWrites`).
             return Some(StreamEnd::Local(LocalEnd::Violation));
         }
@@ -182,12 +182,11 @@ impl Connection {
 
     pub(super) fn stream_counters(&self, slot: Slot) -> Option<StreamStats> {
         let stream = self.streams.get(slot)?;
-        let state = &stream.state;
         let (receive_window, send_window) = match self.config.version {
             Version::One => (None, None),
             Version::Two => {
-                let left = state.credit().unwrap_or(0);
-                (Some(u64::from(state.granted())), Some(left as u64))
+                let left = self.flows.credit(slot).unwrap_or(0);
+                (Some(u64::from(self.flows.granted(slot))), Some(left as u64))
             }
         };
         Some(StreamStats {

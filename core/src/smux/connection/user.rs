@@ -89,12 +89,13 @@ impl Connection {
         let bound = stream.is_bound();
         let first = stream.state.set(Mark::WasRead);
         let ended = stream.state.has(Mark::FinReceived);
-        let Some(flow) = stream.state.flow_mut() else { return };
         let len = u32::try_from(taken.bytes.len()).unwrap_or(u32::MAX);
-        flow.read = flow.read.wrapping_add(len);
+        stream.state.read = stream.state.read.wrapping_add(len);
+        let read = stream.state.read;
+        let Some(flow) = self.flows.get_mut(slot) else { return };
         let (first, silent) = match self.config.update_count {
             UpdateCount::Whole => (first, false),
-            UpdateCount::Wrapped => (flow.read == len, flow.read == 0),
+            UpdateCount::Wrapped => (read == len, read == 0),
         };
         let grown = flow.window.read(now, &mut self.tuner, taken).is_some();
         let due = match self.config.window_size {
@@ -115,7 +116,7 @@ impl Connection {
         self.clocks.start(now);
         let Some(slot) = self.streams.named(key) else { return Sent::Unknown };
         let Some(stream) = self.streams.get(slot) else { return Sent::Unknown };
-        if let Some(end) = self.end_of_writing(&stream.state) {
+        if let Some(end) = self.end_of_writing(slot, &stream.state) {
             return Sent::End(end);
         }
         if data.is_empty() {
@@ -123,15 +124,13 @@ impl Connection {
         }
         let credit = match self.config.version {
             Version::One => usize::MAX,
-            Version::Two => stream.state.credit().unwrap_or(0),
+            Version::Two => self.flows.credit(slot).unwrap_or(0),
         };
         match self.lanes.write(now, &mut self.streams, slot, data, credit) {
             0 => Sent::Blocked,
             taken => {
-                if self.config.version == Version::Two
-                    && let Some(stream) = self.streams.get_mut(slot)
-                {
-                    self.flows.of(&mut stream.state).credit.use_up(taken);
+                if let Some(flow) = self.flows.get_mut(slot) {
+                    flow.credit.use_up(taken);
                 }
                 self.life.queued(now, || true);
                 Sent::Accepted(taken)
