@@ -31,9 +31,10 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// `accept` found none.
+    /// `accept` found none. Behind the end that is the last word: who was told to look again, and
+    /// again found none, would never be through.
     pub(crate) const fn block_accept(&mut self) {
-        self.accept_blocked = true;
+        self.accept_blocked = self.end.is_none() && !self.over;
     }
 
     /// `open` must wait.

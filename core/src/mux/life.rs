@@ -15,13 +15,23 @@ pub(crate) enum Phase {
     Over,
 }
 
+/// What was begun before the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Not,
+    /// The link can no longer be written to; what still arrives is taken in.
+    Cut,
+    /// This side closes.
+    Closing,
+}
+
 /// The shared life of a connection: closing with a bound, one reason, keep-alive, write progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     reason: Option<CloseReason>,
     /// An orderly close is over at this time at the latest.
     drain_until: Option<Instant>,
-    closing: bool,
+    ending: Ending,
     /// How long the transport may take nothing while something waits; `None`: for ever.
     write_timeout: Option<Duration>,
     /// Since when something has waited and nothing was taken.
@@ -31,23 +41,30 @@ pub(crate) struct Life {
 impl Life {
     /// A connection in use. `write_timeout` ends it when the transport takes nothing for so long.
     pub(crate) const fn new(write_timeout: Option<Duration>) -> Self {
-        Self { reason: None, drain_until: None, closing: false, write_timeout, stuck_since: None }
+        let ending = Ending::Not;
+        Self { reason: None, drain_until: None, ending, write_timeout, stuck_since: None }
     }
 
     /// Where the connection stands.
     #[inline]
     pub(crate) const fn phase(&self) -> Phase {
-        match (&self.reason, self.closing) {
+        match (&self.reason, self.ending) {
             (Some(_), _) => Phase::Over,
-            (None, true) => Phase::Closing,
-            (None, false) => Phase::Open,
+            (None, Ending::Cut | Ending::Closing) => Phase::Closing,
+            (None, Ending::Not) => Phase::Open,
         }
     }
 
-    /// Whether streams can be opened and accepted.
+    /// Whether streams can be opened, and those that the peer opens are taken.
     #[inline]
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.phase(), Phase::Open)
+    }
+
+    /// Whether streams that wait for accept are handed out: also behind an end that came over the
+    /// link, because they were opened before it; not once this side has closed.
+    pub(crate) const fn hands_out(&self) -> bool {
+        !matches!(self.ending, Ending::Closing) && !matches!(self.reason, Some(CloseReason::Local))
     }
 
     /// Why it is over.
@@ -69,12 +86,21 @@ impl Life {
 
     /// Begins an orderly close; false when it had begun, or the connection is over.
     pub(crate) fn close(&mut self, now: Instant, drain: Duration) -> bool {
-        if self.closing || self.reason.is_some() {
+        if self.ending == Ending::Closing || self.reason.is_some() {
             return false;
         }
-        self.closing = true;
-        self.drain_until = Some(now + drain);
+        self.ending = Ending::Closing;
+        self.drain_until = earliest([self.drain_until, Some(now + drain)]);
         true
+    }
+
+    /// The link can no longer be written to: it is over after `drain` at the latest, until when what
+    /// arrives is taken in.
+    pub(crate) fn cut(&mut self, now: Instant, drain: Duration) {
+        if self.ending == Ending::Not && self.reason.is_none() {
+            self.ending = Ending::Cut;
+            self.drain_until = Some(now + drain);
+        }
     }
 
     /// Note before each `poll_transmit` returns whether something was taken, and whether more waits.

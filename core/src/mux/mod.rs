@@ -24,6 +24,25 @@
 //! An event is told again only after the command has answered `Blocked` again, so at most two wait
 //! per stream, whatever the peer does. Room in the connection's queue is granted in the order in
 //! which writes were blocked.
+//!
+//! # Ends, and the bytes before them
+//!
+//! What arrived before an end can be had, unless this side threw it away; an end says whether it
+//! was all. The same on every wire:
+//!
+//! | the end | reading gives | writing gives |
+//! |---|---|---|
+//! | the peer's `finish` | what came, then [`StreamEnd::Finished`] | goes on, where the wire has [half-closes](Abilities::half_close); else [`StreamEnd::Reset`]: nobody reads it |
+//! | the peer's reset | [`StreamEnd::Reset`] at once; what came is left to [`drain`](Mux::drain) | `Reset` |
+//! | the peer's error (wormhole) | what came before it, then [`StreamEnd::Remote`] | `Remote` |
+//! | own [`finish`](Mux::finish) | goes on; without half-closes what came until then, then the peer's end where that came first, else [`LocalEnd::Asked`] | [`StreamEnd::Finished`], and it alone gives that |
+//! | own [`reset`](Mux::reset) | [`LocalEnd::Asked`]; what came is gone | `Asked` |
+//! | a limit or rule that the peer broke | [`StreamEnd::Local`]; what came may be gone | the same |
+//! | the connection is over | what came, then `Finished` where the peer's end came with it, else [`StreamEnd::Connection`] | `Connection` |
+//!
+//! Streams that the peer opened before the connection ended can be [accepted](Mux::accept) behind
+//! its end, and read as all others; but not once this side has closed it. What nobody has read
+//! counts against the budget also then, and is freed with the key or the machine.
 
 mod events;
 mod guards;
@@ -119,17 +138,17 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
     /// [`poll_transmit`](Machine::poll_transmit), so data written until then may travel along.
     fn open(&mut self, now: Instant) -> Opened;
 
-    /// The next stream that the peer opened, in order of arrival; `None` when there is none. Once
-    /// the connection is over there is none for ever; but smux still gives those that waited, as its
-    /// page requires.
+    /// The next stream that the peer opened, in order of arrival; `None` when there is none. Those
+    /// that waited when the connection ended are given behind its end, and then none for ever; behind
+    /// [`close`](Self::close) and [`abort`](Self::abort) there is none.
     fn accept(&mut self, now: Instant) -> Option<StreamKey>;
 
     /// Takes up to `max` received bytes of a stream without copying them (at least one where there
     /// are any and `max` is not 0); never joins two pieces. What is taken is credited to the peer.
     fn read(&mut self, now: Instant, stream: StreamKey, max: usize) -> Received;
 
-    /// Takes bytes that a stream which has ended badly still held when it ended. [`read`](Self::read)
-    /// reports such an end at once; whoever wants what came before it asks here.
+    /// Takes bytes that a stream which has ended badly still held when it ended. A reset is reported
+    /// by [`read`](Self::read) at once; whoever wants what came before it asks here.
     fn drain(&mut self, stream: StreamKey, max: usize) -> Option<Bytes>;
 
     /// Queues the front of `data` without copying it, as much as credit and queue allow, and takes
@@ -147,8 +166,8 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
     fn reserve(&mut self, now: Instant, stream: StreamKey, len: usize) -> Option<Reserved>;
 
     /// Ends this side's direction behind everything written. On a wire without
-    /// [`half_close`](Abilities::half_close) it ends the whole stream, and what the peer sends after
-    /// it is dropped. A second call does nothing.
+    /// [`half_close`](Abilities::half_close) it ends the whole stream: what came can still be read,
+    /// and what comes after it is dropped. A second call does nothing.
     fn finish(&mut self, now: Instant, stream: StreamKey) -> Finished;
 
     /// Ends both directions at once; what was queued and not sent, and received and not read, is
@@ -280,7 +299,8 @@ pub enum Pinged {
 pub enum StreamEnd {
     /// The end of the direction was sent in order, by whoever writes it: everything came.
     Finished,
-    /// The peer ended the stream by force.
+    /// The peer ended the stream by force; for writing also: it has ended the stream, and reads
+    /// nothing more of it.
     Reset,
     /// The peer refused or failed the stream with a code and a text (wormhole).
     Remote {

@@ -73,10 +73,8 @@ impl Mux for Connection {
 
     fn accept(&mut self, now: Instant) -> Option<StreamKey> {
         self.note(now);
-        if !self.life.is_open() {
-            return None;
-        }
-        let Some(slot) = self.streams.accept() else {
+        let slot = if self.life.hands_out() { self.streams.accept() } else { None };
+        let Some(slot) = slot else {
             self.events.block_accept();
             return None;
         };
@@ -194,7 +192,11 @@ impl Mux for Connection {
         let (unread, ended) = (stream.unread(), stream.state.has(Marks::FIN_SEEN));
         let finished = stream.state.has(Marks::FIN);
         let midway = self.body.is_some_and(|body| body.slot == slot);
-        if self.life.phase() != Phase::Over && stream.is_bound() {
+        if self.life.phase() == Phase::Over {
+            // Nothing more leaves, so there is nothing to wait for.
+            self.lanes.clear(now, &mut self.streams, slot);
+            self.release(slot);
+        } else if stream.is_bound() {
             if unread > 0 || midway || !(ended || finished) {
                 self.reset_stream(now, slot, Over::Asked);
             } else if !finished {
@@ -263,7 +265,7 @@ impl Mux for Connection {
             self.refusing = true;
             self.events.tell_acceptable(&mut self.streams);
             self.events.tell_openable(&mut self.streams);
-            if !self.lanes.has_output(&self.streams) {
+            if self.cut.is_some() || !self.lanes.has_output(&self.streams) {
                 self.end(CloseReason::Local);
             }
         }

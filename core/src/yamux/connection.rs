@@ -264,7 +264,7 @@ impl Machine for Connection {
             Direction::Write => {
                 self.cut.get_or_insert(reason);
                 // What the peer sent before it went may still come, but not for ever.
-                self.life.close(now, self.config.limits.close_drain);
+                self.life.cut(now, self.config.limits.close_drain);
                 self.take_in(now);
             }
         }

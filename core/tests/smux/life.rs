@@ -130,7 +130,7 @@ fn a_reset_stream_says_so_to_its_user_and_fin_to_the_peer() {
 fn writes_behind_the_peers_fin_are_sent_unless_the_passive_close_is_strict() {
     for (passive, expected) in [
         (PassiveClose::HalfOpen, Sent::Accepted(4)),
-        (PassiveClose::Strict, Sent::End(StreamEnd::Finished)),
+        (PassiveClose::Strict, Sent::End(StreamEnd::Reset)),
     ] {
         let mut config = v1();
         config.passive_close = passive;

@@ -26,8 +26,9 @@ use crate::{Io, Runtime};
 ///
 /// [`close`](Self::close) ends it in order, within a bound; [`abort`](Self::abort) at once. It ends
 /// by itself when the peer ends it, breaks a rule, gives no sign of life or the transport fails.
-/// Then every stream that was not over gives an error whose source is a [`MuxError`], and so does
-/// everything here; a lost connection is never the end of a stream.
+/// Then every stream that was not over gives an error whose source is a [`MuxError`], behind what
+/// came of it, and so does everything here; a lost connection is never the end of a stream. Streams
+/// that the peer had opened by then can still be accepted and read, unless this side ended it.
 ///
 /// # Dropping
 ///
@@ -76,13 +77,14 @@ impl<R: Runtime> Connection<R> {
         Ok(Stream::new(Arc::clone(&self.shared.0), key).into())
     }
 
-    /// The next stream that the peer opened, in order of arrival.
+    /// The next stream that the peer opened, in order of arrival; also one that waited when the
+    /// connection ended, unless this side ended it.
     ///
     /// Cancel safe: no stream is taken unless it is returned.
     ///
     /// # Errors
     ///
-    /// Once the connection is over, for ever.
+    /// Once the connection is over and nothing waits, for ever.
     pub async fn accept(&self) -> io::Result<R::Stream> {
         let mut waits = self.waits(Wish::Accept);
         let key = poll_fn(|cx| waits.shared.0.poll_accept(cx, &mut waits.spot)).await?;

@@ -130,12 +130,9 @@ impl<M: Mux, I: Io> State<M, I> {
         }
     }
 
-    /// Sends away streams that nobody will ever accept.
+    /// Sends away streams that nobody will ever accept; those of a connection that is over are only
+    /// forgotten.
     pub(super) fn refuse(&mut self, now: Instant) {
-        if self.machine.closed().is_some() {
-            // Asking would only have it tell again.
-            return;
-        }
         while let Some(stream) = self.machine.accept(now) {
             self.machine.reset(now, stream);
             self.machine.forget(now, stream);

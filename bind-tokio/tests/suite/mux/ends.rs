@@ -17,6 +17,7 @@ over_each_wire!(
     an_abort_is_no_end,
     going_away_lets_streams_live,
     whoever_waits_is_told_of_the_end,
+    what_came_whole_is_accepted_and_read_behind_the_end_of_the_connection,
 );
 
 const KIB: usize = 1 << 10;
@@ -236,4 +237,36 @@ async fn whoever_waits_is_told_of_the_end(kind: Kind) {
         assert!(task.await.is_some());
     }
     let _serving = serve(server);
+}
+
+async fn what_came_whole_is_accepted_and_read_behind_the_end_of_the_connection(kind: Kind) {
+    const COUNT: u64 = 3;
+    let (client, server) = kind.sockets();
+    // One that is met before the end, and not read.
+    let (mut ours, mut met) = stream(&client, &server).await;
+    rt::write_all(&mut ours, b"met").await.unwrap();
+    rt::close(&mut ours).await.unwrap();
+    for number in 0..COUNT {
+        let mut unmet = client.open().await.unwrap();
+        rt::write_all(&mut unmet, format!("unmet {number}").as_bytes()).await.unwrap();
+        rt::close(&mut unmet).await.unwrap();
+    }
+    let waiting = || server.stats().waiting as u64 == COUNT && server.stats().queued_in == 3 + 21;
+    eventually("all of it is there", waiting).await;
+    assert_eq!(client.close().await, CloseReason::Local);
+    let reason = server.closed().await;
+    for number in 0..COUNT {
+        let mut unmet = server.accept().await.unwrap();
+        assert_eq!(
+            rt::read_to_end(&mut unmet).await.unwrap(),
+            format!("unmet {number}").as_bytes()
+        );
+        assert_eq!(unmet.read_end(), Some(StreamEnd::Finished));
+    }
+    let error = server.accept().await.unwrap_err();
+    assert_eq!(source(&error), MuxError::Connection(reason));
+    assert_eq!(rt::read_to_end(&mut met).await.unwrap(), b"met");
+    assert_eq!(met.read_end(), Some(StreamEnd::Finished));
+    drop(met);
+    assert_eq!(server.stats().queued_in, 0);
 }

@@ -26,9 +26,6 @@ use crate::{CloseReason, Direction, Instant, Machine, Segment};
 /// stands in [`Mux`]; [`Abilities`] says what this wire cannot: there is no reset (it looks like an
 /// orderly end to the peer), no ping and no go-away, and version 1 has no windows, so that one
 /// unread stream stops all others (section 6, [`FullBuffer`](super::FullBuffer)).
-///
-/// Streams that wait for [`accept`](Mux::accept), and bytes that wait to be read, are handed out
-/// also after the peer or the link has ended the connection; after `close` and `abort` no stream is.
 #[derive(Debug)]
 pub struct Connection {
     config: Config,

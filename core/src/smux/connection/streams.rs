@@ -150,7 +150,7 @@ impl Connection {
         }
         match self.config.passive_close {
             PassiveClose::HalfOpen => None,
-            PassiveClose::Strict => state.has(Mark::FinReceived).then_some(StreamEnd::Finished),
+            PassiveClose::Strict => state.has(Mark::FinReceived).then_some(StreamEnd::Reset),
         }
     }
 

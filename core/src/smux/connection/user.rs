@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use super::Connection;
+use crate::Instant;
 use crate::mux::parts::{Pressure, Slot};
 use crate::mux::{Finished, LocalEnd, OpenRefusal, Opened, Received, Sent, StreamKey};
 use crate::smux::config::{SecondFin, UpdateCount, WindowSize};
 use crate::smux::frame::Version;
 use crate::smux::state::{Mark, State};
-use crate::{CloseReason, Instant};
 
 impl Connection {
     pub(super) fn open_stream(&mut self, now: Instant) -> Opened {
@@ -38,12 +38,7 @@ impl Connection {
 
     pub(super) fn accept_stream(&mut self, now: Instant) -> Option<StreamKey> {
         self.clocks.start(now);
-        // What the peer opened before it went is still handed out; what this side has closed is not.
-        let open = match self.life.closed() {
-            Some(reason) => *reason != CloseReason::Local,
-            None => self.life.is_open(),
-        };
-        let slot = if open { self.streams.accept() } else { None };
+        let slot = if self.life.hands_out() { self.streams.accept() } else { None };
         let Some(slot) = slot else {
             self.events.block_accept();
             return None;
