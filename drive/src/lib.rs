@@ -19,6 +19,7 @@ mod deadline;
 mod driver;
 mod error;
 mod files;
+mod frames;
 mod io;
 mod link;
 mod listener;

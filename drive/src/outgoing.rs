@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use trunkline_core::Segment;
 
 use crate::Io;
+use crate::frames::{Frames, MOST_FRAMES};
 
 /// Frames below this size are put together, so that a burst of them is one slice of one write.
 const SMALL: usize = 1_024;
@@ -121,77 +122,53 @@ impl Outgoing {
         self.segments.len() < FEW
     }
 
-    /// Puts a frame of a caller behind what waits, with a copy of its payload: the first `len` bytes
-    /// of `bufs`.
-    pub(crate) fn stage(&mut self, head: &Segment, bufs: &[IoSlice<'_>], len: usize) {
-        self.bytes += head.len() + len;
-        for part in head.slices() {
-            self.small.extend_from_slice(part);
-        }
-        self.copy(bufs, 0, len);
+    /// Puts frames of a caller behind what waits, with a copy of their payload, which stands at the
+    /// front of `bufs`.
+    pub(crate) fn stage(&mut self, frames: &Frames, bufs: &[IoSlice<'_>]) {
+        self.bytes += frames.len();
+        frames.each(bufs, |part| self.small.extend_from_slice(part));
     }
 
-    /// Writes what waits, and behind it a frame whose payload stands in a caller's slices, in one
-    /// call; what the transport did not take of that frame is kept as a copy.
+    /// Writes what waits, and behind it frames whose payload stands at the front of a caller's
+    /// slices, in one call; what the transport did not take of these is kept as a copy.
     ///
-    /// The frame is taken whatever happens.
+    /// The frames are taken whatever happens.
     pub(crate) fn poll_through(
         &mut self,
         io: &mut impl Io,
         cx: &mut Context<'_>,
-        head: &Segment,
+        frames: &Frames,
         bufs: &[IoSlice<'_>],
-        len: usize,
     ) -> Poll<io::Result<()>> {
         self.settle();
-        let mut slices = [IoSlice::new(&[]); 3 * FEW + 3 + MOST_PARTS];
+        let mut slices = [IoSlice::new(&[]); 3 * FEW + 2 * MOST_FRAMES + MOST_PARTS];
         let mut count = self.gather(&mut slices);
-        let mut left = len;
-        let parts = bufs.iter().map(|buf| {
-            let part = buf.get(..left.min(buf.len())).unwrap_or_default();
-            left -= part.len();
-            part
-        });
-        for part in head.slices().into_iter().chain(parts).filter(|part| !part.is_empty()) {
+        frames.each(bufs, |part| {
             if let Some(slot) = slices.get_mut(count) {
                 *slot = IoSlice::new(part);
                 count += 1;
             }
-        }
-        let (before, head_len) = (self.bytes, head.len());
+        });
+        let before = self.bytes;
         let result = io.poll_write(cx, slices.get(..count).unwrap_or_default());
         let written = match &result {
             Poll::Ready(Ok(written)) => *written,
             _ => 0,
         };
         self.advance(written.min(before));
-        let mut written = written.saturating_sub(before);
-        if written < head_len + len {
-            self.bytes += head_len + len - written;
-            for part in head.slices() {
-                let skipped = written.min(part.len());
-                written -= skipped;
+        let mut skip = written.saturating_sub(before);
+        if skip < frames.len() {
+            self.bytes += frames.len() - skip;
+            frames.each(bufs, |part| {
+                let skipped = skip.min(part.len());
+                skip -= skipped;
                 self.small.extend_from_slice(part.get(skipped..).unwrap_or_default());
-            }
-            self.copy(bufs, written, len);
+            });
             self.settle();
         }
         match result {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             result => result.map_ok(|_| ()),
-        }
-    }
-
-    /// Copies the bytes of `bufs` from one position to another.
-    fn copy(&mut self, bufs: &[IoSlice<'_>], mut skip: usize, len: usize) {
-        let mut left = len.saturating_sub(skip);
-        for buf in bufs {
-            let skipped = skip.min(buf.len());
-            skip -= skipped;
-            let part = buf.get(skipped..).unwrap_or_default();
-            let part = part.get(..left.min(part.len())).unwrap_or_default();
-            left -= part.len();
-            self.small.extend_from_slice(part);
         }
     }
 

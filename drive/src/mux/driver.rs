@@ -107,6 +107,7 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
         let now = self.clock.now();
         let mut state = self.core.lock();
         state.desk.look();
+        let turn = matches!(arrived, Arrived::Bytes(_));
         match arrived {
             Arrived::Nothing => {}
             Arrived::Bytes(bytes) => state.machine.handle_input(now, bytes),
@@ -121,6 +122,9 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
         crate::deadline::reached(&mut state.machine, now, due);
         let more = link.fill(&mut state.machine, now);
         state.hand_out(now, &mut self.wakes);
+        if turn {
+            state.eager.turn(self.wakes.count());
+        }
         let view = View {
             now,
             wants_input: state.machine.wants_input(),

@@ -19,6 +19,7 @@ use super::link::Link;
 use super::slots::For;
 use super::state::{Ping, State};
 use super::wakes::Wakes;
+use crate::frames::Frames;
 use crate::outgoing::MOST_PARTS;
 use crate::{Clock, Io};
 
@@ -454,24 +455,26 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         let now = self.clock.now();
         let wakes = Wakes::new();
         let mut state = self.lock();
-        if total >= THROUGH {
-            let may = state.desk.tool().is_some_and(|link| link.may_write_through());
-            if may && let Some(reserved) = state.machine.reserve(now, stream, total) {
-                if let Some(mut link) = state.desk.take() {
+        let through = total >= THROUGH || state.eager.take();
+        let may = state.desk.tool().is_some_and(|link| match through {
+            true => link.may_write_through(),
+            false => link.may_stage(),
+        });
+        if may {
+            let frames = Frames::reserve(total, |left| state.machine.reserve(now, stream, left));
+            if !frames.is_empty() {
+                if !through {
+                    if let Some(link) = state.desk.tool_mut() {
+                        link.stage(&frames, bufs);
+                    }
+                    self.settle(state, now, wakes);
+                } else if let Some(mut link) = state.desk.take() {
+                    state.eager.went();
                     drop(state);
-                    link.write_through(&reserved, bufs);
+                    link.write_through(&frames, bufs);
                     self.put_back(link, now);
                 }
-                return Poll::Ready(Ok(reserved.len));
-            }
-        } else if total > 0 {
-            let may = state.desk.tool().is_some_and(|link| link.may_stage());
-            if may && let Some(reserved) = state.machine.reserve(now, stream, total) {
-                if let Some(link) = state.desk.tool_mut() {
-                    link.stage(&reserved, bufs);
-                }
-                self.settle(state, now, wakes);
-                return Poll::Ready(Ok(reserved.len));
+                return Poll::Ready(Ok(frames.payload()));
             }
         }
         let mut data = state.copy(bufs, total);
@@ -494,7 +497,13 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         let wakes = Wakes::new();
         let mut state = self.lock();
         let sent = state.write(cx, now, stream, data);
-        if matches!(sent, Poll::Ready(Ok(THROUGH..))) {
+        let through = match sent {
+            Poll::Ready(Ok(THROUGH..)) => true,
+            Poll::Ready(Ok(1..)) => state.eager.take(),
+            _ => false,
+        };
+        if through {
+            state.eager.went();
             self.write_now(state, now, wakes);
         } else {
             self.settle(state, now, wakes);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use trunkline_core::Instant;
-use trunkline_core::mux::{Mux, Reserved};
+use trunkline_core::mux::Mux;
 
 use super::buffers::Buffers;
 use super::handoff::{Bell, Side, Std};
 use crate::Io;
+use crate::frames::Frames;
 use crate::link::{Arrived, ROUNDS};
-use crate::outgoing::{MOST_PARTS, Outgoing};
+use crate::outgoing::Outgoing;
 
 /// One direction of the transport, as it is waited for.
 struct Direction {
@@ -110,20 +111,18 @@ impl<I: Io> Link<I> {
         !self.is_clogged() && self.outgoing.may_write_through() && self.outgoing.has_room()
     }
 
-    /// Puts a reserved frame behind what waits here, with a copy of its payload.
-    pub(super) fn stage(&mut self, reserved: &Reserved, bufs: &[IoSlice<'_>]) {
-        self.outgoing.stage(&reserved.head, bufs, reserved.len);
+    /// Puts reserved frames behind what waits here, with a copy of their payload.
+    pub(super) fn stage(&mut self, frames: &Frames, bufs: &[IoSlice<'_>]) {
+        self.outgoing.stage(frames, bufs);
     }
 
-    /// Writes a reserved frame, whose payload stands at the front of `bufs`, behind what waits here.
-    /// The frame is taken whatever happens.
-    pub(super) fn write_through(&mut self, reserved: &Reserved, bufs: &[IoSlice<'_>]) {
-        let bufs = bufs.get(..MOST_PARTS).unwrap_or(bufs);
+    /// Writes reserved frames, whose payload stands at the front of `bufs`, behind what waits here.
+    /// The frames are taken whatever happens.
+    pub(super) fn write_through(&mut self, frames: &Frames, bufs: &[IoSlice<'_>]) {
         self.unflushed = true;
         self.writing.may();
         let mut cx = Context::from_waker(&self.writing.waker);
-        let (head, len) = (&reserved.head, reserved.len);
-        match self.outgoing.poll_through(&mut self.io, &mut cx, head, bufs, len) {
+        match self.outgoing.poll_through(&mut self.io, &mut cx, frames, bufs) {
             Poll::Pending => self.writing.waits = true,
             Poll::Ready(Ok(())) => {
                 if self.outgoing.is_empty() {

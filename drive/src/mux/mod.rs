@@ -20,6 +20,7 @@
 mod buffers;
 mod connection;
 mod driver;
+mod eager;
 mod error;
 mod handle;
 mod handoff;

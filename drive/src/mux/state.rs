@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use trunkline_core::mux::{Mux, MuxEvent, StreamKey};
 use trunkline_core::{CloseReason, Direction, Instant};
 
+use super::eager::Eager;
 use super::handoff::Desk;
 use super::line::Line;
 use super::link::Link;
@@ -59,6 +60,7 @@ pub(super) struct State<M, I> {
     pub(super) aborted: bool,
     /// The driver is done with the transport, or gone.
     pub(super) over: bool,
+    pub(super) eager: Eager,
     small: BytesMut,
 }
 
@@ -76,6 +78,7 @@ impl<M: Mux, I: Io> State<M, I> {
             gone_away: false,
             aborted: false,
             over: false,
+            eager: Eager::default(),
             small: BytesMut::new(),
         }
     }
@@ -157,8 +160,12 @@ impl<M: Mux, I: Io> State<M, I> {
 
     /// Whether the driver must be rung for what a command has left behind.
     pub(super) fn must_ring(&mut self) -> bool {
-        let Self { machine, desk, seen, over, .. } = self;
-        !*over && desk.leave(|link| seen.is_outdated(machine, link, true))
+        let Self { machine, desk, seen, over, eager, .. } = self;
+        let ring = !*over && desk.leave(|link| seen.is_outdated(machine, link, true));
+        if ring {
+            eager.more();
+        }
+        ring
     }
 
     /// Puts the transport back after a write of a stream's own; says whether to ring.

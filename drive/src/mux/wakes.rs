@@ -27,6 +27,11 @@ impl Wakes {
         self.count += 1;
     }
 
+    /// How many are to be woken.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
     /// Wakes them all, in the order in which they came; must not be called under a lock.
     pub(super) fn wake(&mut self) {
         if std::mem::take(&mut self.count) == 0 {
