@@ -28,6 +28,7 @@ mod outgoing;
 mod over;
 pub mod pool;
 mod pump;
+mod random;
 mod recording;
 mod records;
 mod runtime;

@@ -36,6 +36,13 @@ impl Ids {
         }
     }
 
+    /// Gives a table that has no seed (0) one, as long as it is empty.
+    pub(crate) const fn seed(&mut self, seed: u64) {
+        if self.seed == 0 && self.len == 0 {
+            self.seed = seed;
+        }
+    }
+
     /// Ids in the table.
     pub(crate) const fn len(&self) -> usize {
         self.len
@@ -178,6 +185,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_seed_is_taken_once_and_only_by_an_empty_table() {
+        let mut ids = Ids::new(0);
+        assert!(ids.insert(1, 1));
+        ids.seed(5);
+        assert_eq!((ids.seed, ids.get(1)), (0, Some(1)));
+        assert_eq!(ids.remove(1), Some(1));
+        ids.seed(6);
+        ids.seed(7);
+        assert_eq!(ids.seed, 6);
+        let mut set = Ids::new(8);
+        set.seed(9);
+        assert_eq!(set.seed, 8);
     }
 
     /// Entries looked at for each look-up among `count` ids, `stride` apart.

@@ -127,6 +127,12 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
     /// Which end this is.
     fn side(&self) -> Side;
 
+    /// Gives the machine its randomness, before the first byte and the first stream: peers choose
+    /// ids, and must not be able to choose such as collide in a table. A `hash_seed` other than 0 in
+    /// the wire's `Config` is kept, and a call that comes too late changes nothing. The bindings
+    /// call it with a random number of their own for each connection.
+    fn seed(&mut self, seed: u64);
+
     /// Whether [`poll_transmit`](Machine::poll_transmit) has something to give now. A driver asks
     /// after a command, to know whether anybody must look; a yes that is wrong costs a look, a no
     /// that is wrong leaves a frame behind.

@@ -132,6 +132,11 @@ impl<S: Default> Streams<S> {
         }
     }
 
+    /// Seeds a table that was made without a seed (0), as long as no id is in it.
+    pub(crate) const fn seed(&mut self, seed: u64) {
+        self.ids.seed(seed);
+    }
+
     /// Puts a stream into the table under `id`; `None` when the id is taken. It has no key that
     /// anybody knows yet; [`key`](Self::key) tells it.
     pub(crate) fn insert(&mut self, id: u32, ours: bool, state: S) -> Option<Slot> {

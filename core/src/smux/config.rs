@@ -181,7 +181,7 @@ pub struct Config {
     /// Sizes, counts and rates that a peer cannot exceed.
     pub limits: Limits,
     /// Keys the table of streams, so that a peer cannot choose ids that collide; any random number.
-    /// Whoever makes the connection fills it; the default is 0.
+    /// 0, the default: the bindings draw one for each connection ([`Mux::seed`](crate::mux::Mux::seed)).
     pub hash_seed: u64,
     /// The version spoken. 1, which is what AWS speaks.
     pub version: Version,

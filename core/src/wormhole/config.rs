@@ -145,8 +145,8 @@ pub struct Config {
     /// Sizes and counts a peer cannot exceed. [`Limits::backlog`] is the original's `AcceptBacklog`,
     /// [`Limits::window`] its `MaxWindowSize` (which there has no effect): windows grow up to it.
     pub limits: Limits,
-    /// A random number, so that a peer cannot choose ids that collide in the stream table. Whoever
-    /// makes the connection fills it; the default is 0.
+    /// A random number, so that a peer cannot choose ids that collide in the stream table. 0,
+    /// the default: the bindings draw one for each connection ([`Mux::seed`](crate::mux::Mux::seed)).
     pub hash_seed: u64,
     /// What each side may send on a new stream before the other grants more: the original's
     /// `WindowSize`, in bytes. 262,144.

@@ -37,6 +37,10 @@ impl Mux for Connection {
         self.side
     }
 
+    fn seed(&mut self, seed: u64) {
+        self.streams.seed(seed);
+    }
+
     fn wants_output(&self) -> bool {
         match self.life.phase() {
             Phase::Over => self.farewell.is_some(),

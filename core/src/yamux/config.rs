@@ -193,8 +193,8 @@ pub enum OpenTimeout {
 pub struct Config {
     /// Sizes and counts that a peer cannot exceed.
     pub limits: Limits,
-    /// Random, so that a peer cannot choose ids whose places in a table collide. Whoever makes the
-    /// connection fills it; the default is 0.
+    /// Random, so that a peer cannot choose ids whose places in a table collide. 0, the default:
+    /// the bindings draw one for each connection ([`Mux::seed`](crate::mux::Mux::seed)).
     pub hash_seed: u64,
     /// Time between pings that ask whether the peer lives (`KeepAliveInterval`). 30 s; `None`:
     /// never.

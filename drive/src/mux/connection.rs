@@ -15,6 +15,7 @@ use trunkline_core::mux::{Abilities, Mux, MuxStats, Side};
 use super::driver::Driver;
 use super::handle::{Core, Handle, Spot, Wish};
 use super::{MuxError, Stream};
+use crate::random::random;
 use crate::{Io, Runtime};
 
 /// One connection that carries many streams. Cheap to clone: all clones are handles of the same.
@@ -52,9 +53,13 @@ impl Drop for Listening {
 
 impl<R: Runtime> Connection<R> {
     /// Runs a machine over a transport, in a task of its own. Call it from within the runtime.
+    ///
+    /// It gives the machine [a seed](Mux::seed), random and another one for each connection; one
+    /// that the wire's `Config` has already is kept.
     #[must_use]
-    pub fn new(io: impl Io + 'static, machine: impl Mux + Send + 'static) -> Self {
+    pub fn new(io: impl Io + 'static, mut machine: impl Mux + Send + 'static) -> Self {
         let abilities = machine.abilities();
+        machine.seed(random());
         tracing::debug!(wire = abilities.name, side = ?machine.side(), "connection begun");
         let core = Arc::new(Core::new(machine, io, R::clock()));
         R::spawn(Driver::new(Arc::clone(&core), R::Sleep::default()));

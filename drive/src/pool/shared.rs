@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +12,7 @@ use trunkline_core::pool::{Action, Got, Key, PoolConfig, PoolMachine, Refusal, T
 
 use super::{PoolError, Pooled};
 use crate::Clock;
+use crate::random::random;
 
 pub(super) type Dial<C> =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<C>> + Send>> + Send + Sync>;
@@ -284,11 +284,6 @@ impl<C: Pooled> Shared<C> {
         });
         self.act(|state, _| state.machine.close());
     }
-}
-
-/// A number that nobody can foresee; only pauses depend on it.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 impl<C: Pooled> State<C> {

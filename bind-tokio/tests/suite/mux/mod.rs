@@ -7,4 +7,5 @@ mod ends;
 mod load;
 mod losses;
 mod rough;
+mod seeds;
 pub(crate) mod wires;

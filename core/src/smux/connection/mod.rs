@@ -252,6 +252,10 @@ impl Mux for Connection {
         self.side
     }
 
+    fn seed(&mut self, seed: u64) {
+        self.streams.seed(seed);
+    }
+
     fn wants_output(&self) -> bool {
         self.has_output()
     }

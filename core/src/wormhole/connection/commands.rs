@@ -73,6 +73,10 @@ impl Mux for Connection {
         self.side
     }
 
+    fn seed(&mut self, seed: u64) {
+        self.streams.seed(seed);
+    }
+
     fn wants_output(&self) -> bool {
         self.lanes.has_output(&self.streams)
             || self.unsettled.is_some()
