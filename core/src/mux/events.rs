@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::MuxEvent;
 use super::lists::{Kind, List, Node, PONGS, Place};
-use super::parts::{Slot, Streams};
+use super::parts::{Slot, Stream, Streams};
 use crate::CloseReason;
 
 const ACCEPTABLE: u8 = 0;
@@ -115,7 +115,7 @@ impl Events {
                 return Some(MuxEvent::Readable(streams.key(slot)));
             }
             *looked += 1;
-            if core::mem::take(&mut stream.write_blocked) {
+            if stream.take_writer() {
                 return Some(MuxEvent::Writable(streams.key(slot)));
             }
         }
@@ -145,6 +145,13 @@ impl<S: Default> Streams<S> {
         }
     }
 
+    /// Somebody waits for the end for writing.
+    pub(crate) fn watch(&mut self, slot: Slot) {
+        if let Some(stream) = self.get_mut(slot).filter(|stream| stream.is_named()) {
+            stream.watched = true;
+        }
+    }
+
     /// Bytes, or the end, can be read: told if somebody asked.
     pub(crate) fn tell_readable(&mut self, slot: Slot) {
         if let Some(stream) = self.get_mut(slot)
@@ -158,10 +165,18 @@ impl<S: Default> Streams<S> {
     /// longer waits for room.
     pub(crate) fn tell_writable(&mut self, slot: Slot) {
         if let Some(stream) = self.get_mut(slot)
-            && core::mem::take(&mut stream.write_blocked)
+            && stream.take_writer()
         {
             self.unlink(slot, Kind::Write);
             self.push(List::Events, slot, Kind::Write);
         }
+    }
+}
+
+impl<S> Stream<S> {
+    /// Whether anybody asked to be told of room, credit or the end for writing; it asks no longer.
+    const fn take_writer(&mut self) -> bool {
+        let blocked = core::mem::replace(&mut self.write_blocked, false);
+        core::mem::replace(&mut self.watched, false) || blocked
     }
 }

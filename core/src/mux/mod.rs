@@ -20,6 +20,7 @@
 //! | [`open`](Mux::open) | [`Opened::Blocked`] | [`MuxEvent::Openable`] |
 //! | [`read`](Mux::read) | [`Received::Blocked`] | [`MuxEvent::Readable`] |
 //! | [`write`](Mux::write) | [`Sent::Blocked`] | [`MuxEvent::Writable`] |
+//! | [`watch`](Mux::watch) | `None` | [`MuxEvent::Writable`] |
 //!
 //! An event is told again only after the command has answered `Blocked` again, so at most two wait
 //! per stream, whatever the peer does. Room in the connection's queue is granted in the order in
@@ -192,6 +193,11 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
 
     /// Whether and why a stream is over for writing; `None` while it can be written to.
     fn write_end(&self, stream: StreamKey) -> Option<StreamEnd>;
+
+    /// As [`write_end`](Self::write_end), for who waits for it: where that is `None`,
+    /// [`MuxEvent::Writable`] follows once it is not, or before, or when the connection is over; then
+    /// ask again. A key that names nothing is over, by [`LocalEnd::Asked`].
+    fn watch(&mut self, stream: StreamKey) -> Option<StreamEnd>;
 
     /// Asks the peer for a sign of life; the answer is a [`MuxEvent::Pong`] with the same number.
     fn ping(&mut self, now: Instant) -> Pinged;

@@ -44,6 +44,8 @@ pub(crate) struct Stream<S> {
     pub(super) read_blocked: bool,
     /// A write answered `Blocked`, and no event told otherwise yet.
     pub(super) write_blocked: bool,
+    /// Somebody waits for its end for writing, and no event told otherwise yet.
+    pub(super) watched: bool,
     /// Was told that it can write, for the sake of room, and has not tried yet.
     pub(super) called: bool,
 }
@@ -198,6 +200,7 @@ impl<S: Default> Streams<S> {
         stream.named = false;
         stream.read_blocked = false;
         stream.write_blocked = false;
+        stream.watched = false;
         // From here on nothing has the old key, whatever becomes of the slot.
         stream.generation = stream.generation.saturating_add(1);
         self.unlink(slot, Kind::Read);
@@ -340,6 +343,7 @@ impl<S: Default> Stream<S> {
             waiting: false,
             read_blocked: false,
             write_blocked: false,
+            watched: false,
             called: false,
         }
     }

@@ -10,8 +10,8 @@ use super::transmit::Control;
 use super::{Acks, Flags, FrameType, Head, INITIAL_WINDOW, LateUpdates, Opens, TinyCredit};
 use crate::mux::parts::{Kind, List, Phase, Pressure, Slot, Taken, Window};
 use crate::mux::{
-    Abilities, Finished, Mux, MuxStats, OpenRefusal, Opened, Pinged, Received, Reserved, Sent,
-    Side, StreamEnd, StreamKey, StreamStats,
+    Abilities, Finished, LocalEnd, Mux, MuxStats, OpenRefusal, Opened, Pinged, Received, Reserved,
+    Sent, Side, StreamEnd, StreamKey, StreamStats,
 };
 use crate::{CloseReason, Instant, Segment};
 
@@ -244,6 +244,17 @@ impl Mux for Connection {
         Some(StreamEnd::Connection(reason))
     }
 
+    fn watch(&mut self, stream: StreamKey) -> Option<StreamEnd> {
+        let Some(slot) = self.streams.named(stream) else {
+            return Some(StreamEnd::Local(LocalEnd::Asked));
+        };
+        let end = self.write_end(stream);
+        if end.is_none() {
+            self.streams.watch(slot);
+        }
+        end
+    }
+
     fn ping(&mut self, now: Instant) -> Pinged {
         self.note(now);
         if !self.life.is_open() {
@@ -442,6 +453,7 @@ impl Connection {
         self.streams.unlink(slot, Kind::Timer);
         self.lanes.stop_writing(now, &mut self.streams, slot);
         self.lanes.make_ready(&mut self.streams, slot);
+        self.streams.tell_writable(slot);
     }
 
     /// Whether [`write_end`](Mux::write_end) has nothing to say: asked before every frame.

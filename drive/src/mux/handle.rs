@@ -13,6 +13,7 @@ use trunkline_core::mux::{
 use trunkline_core::{CloseReason, Instant};
 
 use super::MuxError;
+use super::ends::EndPlace;
 use super::handoff::{Bell, Std};
 use super::line::Place;
 use super::link::Link;
@@ -132,6 +133,15 @@ pub(super) trait Handle: Send + Sync {
         stream: StreamKey,
         data: &mut Bytes,
     ) -> Poll<io::Result<usize>>;
+    /// Ready once nothing can be written to the stream any more.
+    fn poll_end(
+        &self,
+        cx: &mut Context<'_>,
+        stream: StreamKey,
+        place: &mut EndPlace,
+    ) -> Poll<StreamEnd>;
+    /// A future that waits there is dropped.
+    fn leave_end(&self, stream: StreamKey, place: &mut EndPlace);
     fn drain(&self, stream: StreamKey) -> Option<Bytes>;
     fn finish(&self, stream: StreamKey) -> Finished;
     fn reset(&self, stream: StreamKey);
@@ -365,6 +375,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         self.command(|state, now, wakes| {
             state.machine.close(now);
             state.lines.open.tell_all(wakes);
+            state.ends.tell_all(wakes);
         });
     }
 
@@ -509,6 +520,27 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
             self.settle(state, now, wakes);
         }
         sent
+    }
+
+    fn poll_end(
+        &self,
+        cx: &mut Context<'_>,
+        stream: StreamKey,
+        place: &mut EndPlace,
+    ) -> Poll<StreamEnd> {
+        let mut state = self.lock();
+        match state.machine.watch(stream) {
+            Some(end) => Poll::Ready(end),
+            None => {
+                state.ends.wait(stream, place, cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn leave_end(&self, stream: StreamKey, place: &mut EndPlace) {
+        let waker = self.lock().ends.leave(stream, place);
+        drop(waker);
     }
 
     fn drain(&self, stream: StreamKey) -> Option<Bytes> {

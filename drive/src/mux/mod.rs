@@ -21,6 +21,7 @@ mod buffers;
 mod connection;
 mod driver;
 mod eager;
+mod ends;
 mod error;
 mod handle;
 mod handoff;

@@ -7,8 +7,7 @@ use trunkline_core::mux::StreamKey;
 /// Streams of one page.
 const PAGE: usize = 64;
 
-/// One slot for each direction, so that halves in two tasks never take each other's place, and one
-/// for who waits for the stream's end.
+/// One slot for each direction, so that halves in two tasks never take each other's place.
 #[derive(Debug, Default)]
 struct Slot {
     read: Option<Waker>,

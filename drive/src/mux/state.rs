@@ -9,6 +9,7 @@ use trunkline_core::mux::{Mux, MuxEvent, StreamKey};
 use trunkline_core::{CloseReason, Direction, Instant};
 
 use super::eager::Eager;
+use super::ends::Ends;
 use super::handoff::Desk;
 use super::line::Line;
 use super::link::Link;
@@ -47,6 +48,7 @@ pub(super) struct State<M, I> {
     pub(super) machine: M,
     pub(super) desk: Desk<Box<Link<I>>>,
     pub(super) slots: Slots,
+    pub(super) ends: Ends,
     pub(super) lines: Lines,
     pub(super) pings: Vec<Ping>,
     /// Streams that somebody holds.
@@ -70,6 +72,7 @@ impl<M: Mux, I: Io> State<M, I> {
             machine,
             desk: Desk::new(link),
             slots: Slots::default(),
+            ends: Ends::default(),
             lines: Lines::default(),
             pings: Vec::new(),
             streams: 0,
@@ -93,7 +96,12 @@ impl<M: Mux, I: Io> State<M, I> {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 MuxEvent::Readable(stream) => wakes.push(self.slots.take(stream, For::Reading)),
-                MuxEvent::Writable(stream) => wakes.push(self.slots.take(stream, For::Writing)),
+                MuxEvent::Writable(stream) => {
+                    wakes.push(self.slots.take(stream, For::Writing));
+                    if self.ends.waits_for(stream) && self.machine.watch(stream).is_some() {
+                        self.ends.tell(stream, wakes);
+                    }
+                }
                 MuxEvent::Acceptable if self.listening => self.lines.accept.tell(wakes),
                 MuxEvent::Acceptable => self.refuse(now),
                 MuxEvent::Openable => self.lines.open.tell(wakes),
@@ -124,6 +132,7 @@ impl<M: Mux, I: Io> State<M, I> {
         for waker in self.slots.drain() {
             wakes.push(Some(waker));
         }
+        self.ends.tell_all(wakes);
         for ping in &self.pings {
             wakes.push(Some(ping.waker.clone()));
         }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use trunkline_core::mux::{Abilities, StreamEnd, StreamKey, StreamStats};
 
+use super::ends::EndPlace;
 use super::handle::{Handle, Pieces};
 
 /// One stream: both of its directions.
@@ -158,6 +159,20 @@ impl Stream {
         end
     }
 
+    /// Waits until nothing can be written to the stream any more, and says why: for who computes an
+    /// answer and wants to know that nobody waits for it.
+    ///
+    /// That is when the peer has reset or refused the stream, when it has ended it on a wire without
+    /// [`half_close`](Abilities::half_close), when this side has ended its direction
+    /// ([`StreamEnd::Finished`]) or both, or when the connection is over or closing. A peer that has
+    /// only ended its own direction still reads: of that, reading tells.
+    ///
+    /// Any number of tasks may wait, beside one that reads and one that writes. Cancel safe.
+    pub async fn closed(&self) -> StreamEnd {
+        let mut waits = WaitsForEnd { stream: self, place: EndPlace::default() };
+        poll_fn(|cx| waits.stream.handle.poll_end(cx, waits.stream.key, &mut waits.place)).await
+    }
+
     /// The stream's counters.
     #[must_use]
     pub fn stats(&self) -> Option<StreamStats> {
@@ -187,6 +202,18 @@ impl Stream {
             take(&piece);
         }
         Poll::Ready(Ok(count))
+    }
+}
+
+/// A future that waits for the stream's end, and leaves no trace when it is dropped.
+struct WaitsForEnd<'a> {
+    stream: &'a Stream,
+    place: EndPlace,
+}
+
+impl Drop for WaitsForEnd<'_> {
+    fn drop(&mut self) {
+        self.stream.handle.leave_end(self.stream.key, &mut self.place);
     }
 }
 
@@ -240,6 +267,12 @@ impl ReadHalf {
     /// As there.
     pub async fn read_chunk(&mut self) -> io::Result<Option<Bytes>> {
         poll_fn(|cx| self.poll_read_chunk(cx)).await
+    }
+
+    /// As [`Stream::closed`]: it is about the other half's direction, and a reader may wait for it as
+    /// well.
+    pub async fn closed(&self) -> StreamEnd {
+        self.0.closed().await
     }
 
     /// As [`Stream::drain`].
@@ -299,6 +332,11 @@ impl WriteHalf {
             poll_fn(|cx| self.poll_write_bytes(cx, data)).await?;
         }
         Ok(())
+    }
+
+    /// As [`Stream::closed`].
+    pub async fn closed(&self) -> StreamEnd {
+        self.0.closed().await
     }
 
     /// As [`Stream::finish`].

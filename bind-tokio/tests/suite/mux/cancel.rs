@@ -149,7 +149,7 @@ impl Wake for Nothing {
 }
 
 /// How many of so many tasks that began to wait and went away are still remembered.
-fn remembered(mut begin: impl FnMut(&mut Context<'_>)) -> usize {
+pub(super) fn remembered(mut begin: impl FnMut(&mut Context<'_>)) -> usize {
     let wakers: Vec<_> = (0..500).map(|_| Arc::new(Nothing)).collect();
     for waker in &wakers {
         begin(&mut Context::from_waker(&Waker::from(Arc::clone(waker))));

@@ -2,6 +2,7 @@
 
 mod basics;
 pub(super) mod cancel;
+mod closed;
 mod drops;
 mod ends;
 mod load;

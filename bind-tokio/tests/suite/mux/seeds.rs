@@ -87,6 +87,7 @@ impl<M: Mux> Mux for Spy<M> {
         fn finish(&mut self, now: Instant, stream: StreamKey) -> Finished;
         fn reset(&mut self, now: Instant, stream: StreamKey);
         fn forget(&mut self, now: Instant, stream: StreamKey);
+        fn watch(&mut self, stream: StreamKey) -> Option<StreamEnd>;
         fn ping(&mut self, now: Instant) -> Pinged;
         fn go_away(&mut self, now: Instant);
         fn close(&mut self, now: Instant);

@@ -15,8 +15,8 @@ use crate::mux::parts::{
     Events, Guards, Inbox, Input, Lanes, Life, Slot, Streams, Tuner, Window, WindowRule, earliest,
 };
 use crate::mux::{
-    Abilities, Finished, Mux, MuxEvent, MuxStats, Opened, Pinged, Received, Reserved, Sent, Side,
-    StreamEnd, StreamKey, StreamStats,
+    Abilities, Finished, LocalEnd, Mux, MuxEvent, MuxStats, Opened, Pinged, Received, Reserved,
+    Sent, Side, StreamEnd, StreamKey, StreamStats,
 };
 use crate::{CloseReason, Direction, Instant, Machine, Segment};
 
@@ -307,6 +307,17 @@ impl Mux for Connection {
     fn write_end(&self, stream: StreamKey) -> Option<StreamEnd> {
         let slot = self.streams.named(stream)?;
         self.end_of_writing(slot, &self.streams.get(slot)?.state)
+    }
+
+    fn watch(&mut self, stream: StreamKey) -> Option<StreamEnd> {
+        let Some(slot) = self.streams.named(stream) else {
+            return Some(StreamEnd::Local(LocalEnd::Asked));
+        };
+        let end = self.write_end(stream);
+        if end.is_none() {
+            self.streams.watch(slot);
+        }
+        end
     }
 
     fn ping(&mut self, _now: Instant) -> Pinged {

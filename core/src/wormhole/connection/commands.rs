@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::{Connection, Control, DATA_CHUNK};
 use crate::mux::parts::{Phase, Pressure, Slot};
 use crate::mux::{
-    Abilities, Finished, Mux, MuxStats, OpenRefusal, Opened, Pinged, Received, Reserved, Sent,
-    Side, StreamEnd, StreamKey, StreamStats,
+    Abilities, Finished, LocalEnd, Mux, MuxStats, OpenRefusal, Opened, Pinged, Received, Reserved,
+    Sent, Side, StreamEnd, StreamKey, StreamStats,
 };
 use crate::wormhole::Closing;
 use crate::wormhole::stream::{OwnEnd, PeerEnd};
@@ -239,6 +239,17 @@ impl Mux for Connection {
 
     fn write_end(&self, stream: StreamKey) -> Option<StreamEnd> {
         self.write_end_of(self.streams.named(stream)?)
+    }
+
+    fn watch(&mut self, stream: StreamKey) -> Option<StreamEnd> {
+        let Some(slot) = self.streams.named(stream) else {
+            return Some(StreamEnd::Local(LocalEnd::Asked));
+        };
+        let end = self.write_end(stream);
+        if end.is_none() {
+            self.streams.watch(slot);
+        }
+        end
     }
 
     fn ping(&mut self, now: Instant) -> Pinged {
