@@ -1,13 +1,15 @@
 //! Multiplexed connections, with streams that are smol's own.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use trunkline_core::mux::Mux;
-use trunkline_drive::mux;
+use trunkline_drive::{Runtime as _, mux};
 
 use crate::exec::Smol;
 use crate::io::TransportIo;
@@ -88,6 +90,33 @@ shares!(Stream => mux::Stream, ReadHalf => mux::ReadHalf, WriteHalf => mux::Writ
 
 macro_rules! reads {
     ($($ours:ty),*) => {$(
+        impl $ours {
+            /// The next bytes as they arrived, without a copy; `None` at the end.
+            ///
+            /// Cancel safe: nothing is taken unless it is returned. A stream that has ended says so
+            /// again and again.
+            ///
+            /// # Errors
+            ///
+            /// When the stream did not end in order: it was reset or refused, or its connection is
+            /// over. [`MuxError::of`](crate::MuxError::of) tells which.
+            pub async fn read_chunk(&mut self) -> io::Result<Option<Bytes>> {
+                poll_fn(|cx| self.poll_read_chunk(cx)).await
+            }
+
+            /// Ready with what [`read_chunk`](Self::read_chunk) gives.
+            ///
+            /// # Errors
+            ///
+            /// As there.
+            pub fn poll_read_chunk(
+                &mut self,
+                cx: &mut Context<'_>,
+            ) -> Poll<io::Result<Option<Bytes>>> {
+                Smol::poll_within(cx, |cx| self.0.poll_read_chunk(cx))
+            }
+        }
+
         impl AsyncRead for $ours {
             fn poll_read(
                 mut self: Pin<&mut Self>,
@@ -95,9 +124,11 @@ macro_rules! reads {
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
                 let mut filled = 0;
-                self.0.poll_read_into(cx, buf.len(), |bytes| {
-                    buf[filled..][..bytes.len()].copy_from_slice(bytes);
-                    filled += bytes.len();
+                Smol::poll_within(cx, |cx| {
+                    self.0.poll_read_into(cx, buf.len(), |bytes| {
+                        buf[filled..][..bytes.len()].copy_from_slice(bytes);
+                        filled += bytes.len();
+                    })
                 })
             }
         }
@@ -108,13 +139,43 @@ reads!(Stream, ReadHalf);
 
 macro_rules! writes {
     ($($ours:ty),*) => {$(
+        impl $ours {
+            /// Writes all of `data` without a copy; waits while window and queue have no room.
+            ///
+            /// Cancel safe: what was not taken is still in `data`, and what was taken is sent.
+            ///
+            /// # Errors
+            ///
+            /// When this side's direction was ended, the stream was reset or refused, or the
+            /// connection is over or closing. [`MuxError::of`](crate::MuxError::of) tells which.
+            pub async fn write_bytes(&mut self, data: &mut Bytes) -> io::Result<()> {
+                while !data.is_empty() {
+                    poll_fn(|cx| self.poll_write_bytes(cx, data)).await?;
+                }
+                Ok(())
+            }
+
+            /// Takes bytes from the front of `data`, without a copy; says how many.
+            ///
+            /// # Errors
+            ///
+            /// As [`write_bytes`](Self::write_bytes).
+            pub fn poll_write_bytes(
+                &mut self,
+                cx: &mut Context<'_>,
+                data: &mut Bytes,
+            ) -> Poll<io::Result<usize>> {
+                Smol::poll_within(cx, |cx| self.0.poll_write_bytes(cx, data))
+            }
+        }
+
         impl AsyncWrite for $ours {
             fn poll_write(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                self.0.poll_write(cx, &[IoSlice::new(buf)])
+                Smol::poll_within(cx, |cx| self.0.poll_write(cx, &[IoSlice::new(buf)]))
             }
 
             fn poll_write_vectored(
@@ -122,7 +183,7 @@ macro_rules! writes {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                self.0.poll_write(cx, bufs)
+                Smol::poll_within(cx, |cx| self.0.poll_write(cx, bufs))
             }
 
             fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop::poll_proceed;
 use trunkline_core::agentproto::{PathEntry, PathQuery};
 use trunkline_drive::{Clock, ExecOptions, Runtime};
 
@@ -30,6 +32,18 @@ impl Runtime for Tokio {
 
     fn clock() -> Clock {
         clock()
+    }
+
+    fn poll_within<T>(
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let budget = ready!(poll_proceed(cx));
+        let polled = poll(cx);
+        if polled.is_ready() {
+            budget.made_progress();
+        }
+        polled
     }
 
     fn spawn(future: impl Future<Output = ()> + Send + 'static) {

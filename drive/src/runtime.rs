@@ -1,6 +1,7 @@
 //! What a binding brings of its runtime.
 
 use std::future::Future;
+use std::task::{Context, Poll};
 
 #[cfg(unix)]
 use crate::Readiness;
@@ -27,6 +28,16 @@ pub trait Runtime: Sized + 'static {
 
     /// The clock its timers run on, started now.
     fn clock() -> Clock;
+
+    /// Polls what may be ready again and again, within what the runtime lets one task do before
+    /// others have their turn: when that is used up, nothing is polled, the task is woken and the
+    /// answer is `Pending`. Without such a bound, which is the default, it polls and no more.
+    fn poll_within<T>(
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        poll(cx)
+    }
 
     /// Runs a future to its end beside everything else.
     fn spawn(future: impl Future<Output = ()> + Send + 'static);

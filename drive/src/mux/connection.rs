@@ -78,7 +78,9 @@ impl<R: Runtime> Connection<R> {
     /// the budget has no room.
     pub async fn open(&self) -> io::Result<R::Stream> {
         let mut waits = self.waits(Wish::Open);
-        let key = poll_fn(|cx| waits.shared.0.poll_open(cx, &mut waits.spot)).await?;
+        let key =
+            poll_fn(|cx| R::poll_within(cx, |cx| waits.shared.0.poll_open(cx, &mut waits.spot)))
+                .await?;
         Ok(Stream::new(Arc::clone(&self.shared.0), key).into())
     }
 
@@ -92,7 +94,9 @@ impl<R: Runtime> Connection<R> {
     /// Once the connection is over and nothing waits, for ever.
     pub async fn accept(&self) -> io::Result<R::Stream> {
         let mut waits = self.waits(Wish::Accept);
-        let key = poll_fn(|cx| waits.shared.0.poll_accept(cx, &mut waits.spot)).await?;
+        let key =
+            poll_fn(|cx| R::poll_within(cx, |cx| waits.shared.0.poll_accept(cx, &mut waits.spot)))
+                .await?;
         Ok(Stream::new(Arc::clone(&self.shared.0), key).into())
     }
 
@@ -235,14 +239,17 @@ impl<R: Runtime> futures_core::Stream for Incoming<R> {
             return Poll::Ready(None);
         }
         let handle = &this.connection.shared.0;
-        Poll::Ready(match std::task::ready!(handle.poll_accept(cx, &mut this.spot)) {
-            Ok(key) => Some(Ok(Stream::new(Arc::clone(handle), key).into())),
-            Err(error) => {
-                this.over = true;
-                let local = Some(&MuxError::Connection(CloseReason::Local));
-                (MuxError::of(&error) != local).then_some(Err(error))
-            }
-        })
+        Poll::Ready(
+            match std::task::ready!(R::poll_within(cx, |cx| handle.poll_accept(cx, &mut this.spot)))
+            {
+                Ok(key) => Some(Ok(Stream::new(Arc::clone(handle), key).into())),
+                Err(error) => {
+                    this.over = true;
+                    let local = Some(&MuxError::Connection(CloseReason::Local));
+                    (MuxError::of(&error) != local).then_some(Err(error))
+                }
+            },
+        )
     }
 }
 
