@@ -23,6 +23,7 @@ use trunkline_drive::{
 };
 
 use sim::agent::{Host, entries, pattern};
+use sim::mux::echoes;
 use sim::wire::{End, Fate, Way, wire};
 use sim::{Timer, chance, clock, few, give_up, random, run, spawn, time_has_passed, turn};
 
@@ -486,4 +487,24 @@ fn an_agent_that_never_answers_is_given_up_at_the_deadline_and_not_before() {
             });
         });
     }
+}
+
+#[test]
+fn streams_of_yamux_that_are_read_lose_no_wake_up() {
+    seeds(16).for_each(|seed| echoes(seed, 0));
+}
+
+#[test]
+fn streams_of_smux_1_that_are_read_lose_no_wake_up() {
+    seeds(16).for_each(|seed| echoes(seed, 1));
+}
+
+#[test]
+fn streams_of_smux_2_that_are_read_lose_no_wake_up() {
+    seeds(16).for_each(|seed| echoes(seed, 2));
+}
+
+#[test]
+fn streams_of_wormhole_that_are_read_lose_no_wake_up() {
+    seeds(16).for_each(|seed| echoes(seed, 3));
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tracing::Instrument as _;
 use trunkline_core::CloseReason;
 use trunkline_core::mux::{Abilities, Mux, MuxStats, Side};
 
@@ -30,6 +31,13 @@ use crate::{Io, Runtime};
 /// Then every stream that was not over gives an error whose source is a [`MuxError`], behind what
 /// came of it, and so does everything here; a lost connection is never the end of a stream. Streams
 /// that the peer had opened by then can still be accepted and read, unless this side ended it.
+///
+/// # Tracing
+///
+/// Each connection has a `tracing` span `connection` of level debug, with the fields `id` (a number
+/// of its own in this process), `wire` and `side`. What its task does is done in that span, and the
+/// events of its streams (opened, accepted) and of its end belong to it, whichever task they happen
+/// in.
 ///
 /// # Dropping
 ///
@@ -58,11 +66,11 @@ impl<R: Runtime> Connection<R> {
     /// that the wire's `Config` has already is kept.
     #[must_use]
     pub fn new(io: impl Io + 'static, mut machine: impl Mux + Send + 'static) -> Self {
-        let abilities = machine.abilities();
         machine.seed(random());
-        tracing::debug!(wire = abilities.name, side = ?machine.side(), "connection begun");
         let core = Arc::new(Core::new(machine, io, R::clock()));
-        R::spawn(Driver::new(Arc::clone(&core), R::Sleep::default()));
+        let span = core.lock().span.clone();
+        tracing::debug!(parent: &span, "connection begun");
+        R::spawn(Driver::new(Arc::clone(&core), R::Sleep::default()).instrument(span));
         Self { shared: Arc::new(Listening(core)), runtime: PhantomData }
     }
 

@@ -238,7 +238,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
 
     fn poll_open(&self, cx: &mut Context<'_>, spot: &mut Spot) -> Poll<io::Result<StreamKey>> {
         self.command(|state, now, wakes| {
-            let lines = &mut state.lines;
+            let (lines, span) = (&mut state.lines, &state.span);
             if lines.open.must_wait(&spot.place) && state.machine.closed().is_none() {
                 lines.open.wait(&mut spot.place, cx.waker());
                 return Poll::Pending;
@@ -250,7 +250,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
                 }
                 Opened::Stream(stream) => {
                     state.streams += 1;
-                    tracing::trace!(slot = stream.slot(), "stream opened");
+                    tracing::trace!(parent: span, slot = stream.slot(), "stream opened");
                     Ok(stream)
                 }
                 Opened::Refused(refusal) => Err(match state.machine.closed() {
@@ -267,7 +267,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
 
     fn poll_accept(&self, cx: &mut Context<'_>, spot: &mut Spot) -> Poll<io::Result<StreamKey>> {
         self.command(|state, now, wakes| {
-            let line = &mut state.lines.accept;
+            let (line, span) = (&mut state.lines.accept, &state.span);
             if line.must_wait(&spot.place) && state.machine.closed().is_none() {
                 line.wait(&mut spot.place, cx.waker());
                 return Poll::Pending;
@@ -275,7 +275,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
             let accepted = match (state.machine.accept(now), state.machine.closed()) {
                 (Some(stream), _) => {
                     state.streams += 1;
-                    tracing::trace!(slot = stream.slot(), "stream accepted");
+                    tracing::trace!(parent: span, slot = stream.slot(), "stream accepted");
                     Ok(stream)
                 }
                 (None, Some(reason)) => Err(MuxError::Connection(reason.clone()).into()),

@@ -1,6 +1,7 @@
 //! What stands under a connection's lock: the machine, the transport's desk, and who waits.
 
 use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -63,11 +64,14 @@ pub(super) struct State<M, I> {
     /// The driver is done with the transport, or gone.
     pub(super) over: bool,
     pub(super) eager: Eager,
+    /// Everything that happens to the connection happens in it.
+    pub(super) span: tracing::Span,
     small: BytesMut,
 }
 
 impl<M: Mux, I: Io> State<M, I> {
     pub(super) fn new(machine: M, link: Box<Link<I>>) -> Self {
+        let span = span(&machine);
         Self {
             machine,
             desk: Desk::new(link),
@@ -82,6 +86,7 @@ impl<M: Mux, I: Io> State<M, I> {
             aborted: false,
             over: false,
             eager: Eager::default(),
+            span,
             small: BytesMut::new(),
         }
     }
@@ -106,13 +111,13 @@ impl<M: Mux, I: Io> State<M, I> {
                 MuxEvent::Acceptable => self.refuse(now),
                 MuxEvent::Openable => self.lines.open.tell(wakes),
                 MuxEvent::GoneAway => {
-                    tracing::debug!("the other side takes no more streams");
+                    tracing::debug!(parent: &self.span, "the other side takes no more streams");
                     self.gone_away = true;
                     self.lines.open.tell_all(wakes);
                 }
                 MuxEvent::Pong { number, round_trip } => self.answered(number, round_trip, wakes),
                 MuxEvent::Closed(reason) => {
-                    tracing::debug!(%reason, "connection over");
+                    tracing::debug!(parent: &self.span, %reason, "connection over");
                     self.wake_all(wakes);
                 }
                 _ => {}
@@ -222,6 +227,13 @@ impl<M: Mux, I: Io> State<M, I> {
         self.end_if_unused(now);
         wakers
     }
+}
+
+/// The span of a new connection, which tells it from every other one of the process.
+fn span(machine: &impl Mux) -> tracing::Span {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    tracing::debug_span!("connection", id, wire = machine.abilities().name, side = ?machine.side())
 }
 
 /// What the driver knew when it came to rest.

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 pub mod agent;
+pub mod mux;
 pub mod wire;
 
 use std::cell::RefCell;
@@ -12,7 +13,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trunkline_drive::{Clock, Sleep};
 
@@ -70,12 +71,17 @@ pub fn clock() -> Clock {
     Clock::new(|| world(|world| world.now))
 }
 
+/// How much time has passed.
+pub fn elapsed() -> Duration {
+    world(|world| world.now - world.begun)
+}
+
 /// Whether any time has passed.
 pub fn time_has_passed() -> bool {
     world(|world| world.now > world.begun)
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Timer;
 
 impl Sleep for Timer {
