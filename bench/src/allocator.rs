@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static BLOCKS: AtomicU64 = AtomicU64::new(0);
 static HELD: AtomicI64 = AtomicI64::new(0);
+static MOST: AtomicI64 = AtomicI64::new(0);
 
 /// The system's allocator, which counts blocks and bytes once [`start`] was called.
 ///
@@ -31,10 +32,22 @@ pub fn held() -> i64 {
     HELD.load(Ordering::SeqCst)
 }
 
+/// The most that [`held`] was since the last [`forget_most`].
+#[must_use]
+pub fn most() -> i64 {
+    MOST.load(Ordering::SeqCst)
+}
+
+/// Lets [`most`] begin anew with what is held now.
+pub fn forget_most() {
+    MOST.store(held(), Ordering::SeqCst);
+}
+
 fn note(blocks: u64, bytes: i64) {
     if COUNTS.load(Ordering::Relaxed) {
         BLOCKS.fetch_add(blocks, Ordering::Relaxed);
-        HELD.fetch_add(bytes, Ordering::Relaxed);
+        let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        MOST.fetch_max(held, Ordering::Relaxed);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use trunkline_bench::allocator;
-use trunkline_bench::mux::frames::{self, Act, Task};
+use trunkline_bench::mux::frames::{self, Act, BATCH, Task};
 use trunkline_bench::mux::own;
 use trunkline_bench::mux::spec::{Sample, Scenario, Spec};
 use trunkline_bench::mux::transport::Kind;
@@ -50,7 +50,7 @@ pub(crate) fn counts() -> Result<Vec<(String, f64)>, Failure> {
             counts.push((instructions(wire, act, payload, streams), counted.instructions));
         }
         for streams in [FEW, MANY] {
-            let task = Task { act: Act::Keep, payload: 0, streams, times: 0, clock: no_clock };
+            let task = task(Act::Keep, 0, streams, 0);
             allocator::start();
             let done = frames::run(wire, task).ok_or_else(|| refused(wire))?;
             // One of two ends.
@@ -64,6 +64,10 @@ pub(crate) fn counts() -> Result<Vec<(String, f64)>, Failure> {
         }
     }
     Ok(counts)
+}
+
+const fn task(act: Act, payload: usize, streams: usize, times: usize) -> Task {
+    Task { act, payload, streams, times, together: BATCH, reads: 1, clock: no_clock }
 }
 
 /// One of our connections at work while the clock stands still: so many units on each stream.
@@ -118,7 +122,7 @@ pub(crate) fn do_frames(wire: &str, act: &str, numbers: [&str; 3]) -> Result<(),
     else {
         return Err(Failure::new("frames WIRE ACT PAYLOAD STREAMS TIMES"));
     };
-    let task = Task { act, payload, streams, times, clock: no_clock };
+    let task = task(act, payload, streams, times);
     let done = frames::run(wire, task).ok_or_else(|| refused(wire))?;
     println!("{}", done.units);
     Ok(())

@@ -12,8 +12,8 @@ use crate::allocator;
 /// Bytes of one read of a transport.
 const READ: usize = 128 << 10;
 
-/// Frames that are handed over together: as many as one turn of a driver writes.
-const BATCH: usize = 200;
+/// Frames that are usually handed over together: as many as one turn of a driver writes.
+pub const BATCH: usize = 200;
 
 /// What is done with frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,10 @@ pub struct Task {
     pub streams: usize,
     /// How often; at least.
     pub times: usize,
+    /// Frames that are handed over together at the most, of what one read of a transport brings.
+    pub together: usize,
+    /// Reads of a transport between two looks at the clock.
+    pub reads: usize,
     /// What is read before and after: the thread's CPU time, or nothing.
     pub clock: fn() -> Duration,
 }
@@ -115,6 +119,7 @@ struct Pair<M> {
     server: M,
     segments: Vec<Segment>,
     wire: BytesMut,
+    inputs: Vec<Bytes>,
     readable: Vec<StreamKey>,
 }
 
@@ -127,6 +132,7 @@ impl<M: Mux> Pair<M> {
             server: make(Side::Server),
             segments: Vec::with_capacity(2 * BATCH),
             wire: BytesMut::with_capacity(2 * READ),
+            inputs: Vec::with_capacity(4),
             readable: Vec::with_capacity(2 * BATCH),
         };
         pair.settle();
@@ -137,10 +143,10 @@ impl<M: Mux> Pair<M> {
     fn settle(&mut self) {
         for _ in 0..8 {
             let there = transmit(&mut self.client, &mut self.segments);
-            join(&mut self.segments, &mut self.wire);
+            join(self.segments.drain(..), &mut self.wire);
             hand_in(&mut self.server, &mut self.wire);
             let back = transmit(&mut self.server, &mut self.segments);
-            join(&mut self.segments, &mut self.wire);
+            join(self.segments.drain(..), &mut self.wire);
             hand_in(&mut self.client, &mut self.wire);
             events(&mut self.client, &mut self.readable);
             events(&mut self.server, &mut self.readable);
@@ -172,30 +178,38 @@ impl<M: Mux> Pair<M> {
 
     fn carry(&mut self, task: &Task, keys: &[[StreamKey; 2]]) -> Option<Done> {
         let (payload, mut done) = (Bytes::from(vec![7; task.payload]), Done::default());
-        let batch = BATCH.min(READ / task.payload.max(1)).max(1);
+        let batch = task.together.min(READ / task.payload.max(1)).max(1);
         let mut turn = keys.iter().cycle();
         while done.units < task.times {
             let begun = (task.clock)();
-            for [one, _] in turn.by_ref().take(batch) {
-                written(self.client.write(NOW, *one, &mut payload.clone()), task.payload)?;
+            for _ in 0..task.reads {
+                for [one, _] in turn.by_ref().take(batch) {
+                    written(self.client.write(NOW, *one, &mut payload.clone()), task.payload)?;
+                }
+                transmit(&mut self.client, &mut self.segments);
             }
-            transmit(&mut self.client, &mut self.segments);
             done.sending += (task.clock)() - begun;
-            join(&mut self.segments, &mut self.wire);
-            let input = self.wire.split().freeze();
-            let begun = (task.clock)();
-            let read = take(&mut self.server, input, &mut self.readable);
+            let each = self.segments.len().div_ceil(task.reads);
+            while !self.segments.is_empty() {
+                let most = each.min(self.segments.len());
+                join(self.segments.drain(..most), &mut self.wire);
+                self.inputs.push(self.wire.split().freeze());
+            }
+            let (begun, mut read) = ((task.clock)(), 0);
+            for input in self.inputs.drain(..) {
+                read += take(&mut self.server, input, &mut self.readable);
+            }
             done.receiving += (task.clock)() - begun;
-            if read != batch * task.payload {
+            if read != task.reads * batch * task.payload {
                 return None;
             }
             // What the receiver grants.
             transmit(&mut self.server, &mut self.segments);
-            join(&mut self.segments, &mut self.wire);
+            join(self.segments.drain(..), &mut self.wire);
             hand_in(&mut self.client, &mut self.wire);
             events(&mut self.client, &mut self.readable);
             self.readable.clear();
-            done.units += batch;
+            done.units += task.reads * batch;
         }
         Some(done)
     }
@@ -203,14 +217,14 @@ impl<M: Mux> Pair<M> {
     fn receive(&mut self, task: &Task, keys: &[[StreamKey; 2]]) -> Option<Done> {
         let (payload, mut done) = (Bytes::from(vec![7; task.payload]), Done::default());
         // Recorded once, taken in again and again: data frames carry no numbers that would differ.
-        let batch = BATCH.min(READ / task.payload.max(1)).max(1);
+        let batch = task.together.min(READ / task.payload.max(1)).max(1);
         let mut passes = Vec::new();
         for chunk in keys.chunks(batch) {
             for [one, _] in chunk.iter().cycle().take(batch) {
                 written(self.client.write(NOW, *one, &mut payload.clone()), task.payload)?;
             }
             transmit(&mut self.client, &mut self.segments);
-            join(&mut self.segments, &mut self.wire);
+            join(self.segments.drain(..), &mut self.wire);
             passes.push(self.wire.split().freeze());
         }
         for input in passes.iter().cycle() {
@@ -257,8 +271,8 @@ fn transmit<M: Mux>(machine: &mut M, segments: &mut Vec<Segment>) -> usize {
     segments.len()
 }
 
-fn join(segments: &mut Vec<Segment>, wire: &mut BytesMut) {
-    for segment in segments.drain(..) {
+fn join(segments: impl Iterator<Item = Segment>, wire: &mut BytesMut) {
+    for segment in segments {
         segment.slices().iter().for_each(|slice| wire.extend_from_slice(slice));
     }
 }
@@ -297,4 +311,10 @@ fn read<M: Mux>(machine: &mut M, key: StreamKey, count: usize) -> Option<()> {
         got += bytes.len();
     }
     (got == count).then_some(())
+}
+
+/// The middle one.
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }

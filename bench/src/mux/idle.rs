@@ -3,6 +3,7 @@
 use std::io;
 
 use super::count::{cpu, resident};
+use super::frames::median;
 use super::runtime::Runtime;
 use super::scenario::{Mark, Phase, establish, ping_pong};
 use super::spec::{Sample, Spec};
@@ -76,9 +77,4 @@ pub(crate) async fn ping<R: Runtime, M: Mux>(
     let mark = Mark::now(spec.counts);
     let round_trips = ping_pong::<R, M>(vec![pair], Phase::measured(spec)).await?;
     Ok(mark.since(spec.counts, round_trips))
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }

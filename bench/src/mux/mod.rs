@@ -15,6 +15,7 @@ pub mod spec;
 pub mod transport;
 pub mod wires;
 
+mod alone;
 mod idle;
 mod latency;
 

@@ -45,11 +45,11 @@ impl OnSmol {
     /// # Errors
     ///
     /// What the system says to a socket.
-    pub async fn pair<M>(make: impl Fn(Side) -> M) -> io::Result<(Self, Self)>
+    pub async fn pair<M>(kind: Kind, make: impl Fn(Side) -> M) -> io::Result<(Self, Self)>
     where
         M: mux::Mux + Send + 'static,
     {
-        let (one, other) = smol_pair().await?;
+        let (one, other) = smol_pair(kind).await?;
         let client = trunkline_smol::connection_over(one, make(Side::Client));
         let server = trunkline_smol::connection_over(other, make(Side::Server));
         let half_close = client.abilities().half_close;

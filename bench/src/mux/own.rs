@@ -2,11 +2,12 @@
 
 use std::io;
 
+use super::alone;
 use super::ours::{OnSmol, OnTokio, Owned};
 use super::raw::{Bounded, RawSmol, RawTokio};
 use super::runtime::{Smol, Still, Tokio};
 use super::scenario::run;
-use super::spec::{Sample, Spec};
+use super::spec::{Sample, Scenario, Spec};
 use super::wires::{Use, with_wire};
 use trunkline_core::mux::{Mux, Side};
 
@@ -17,6 +18,9 @@ pub fn play(spec: &Spec) -> Option<io::Result<Sample>> {
     if let Some(words) = spec.subject.strip_prefix("trunkline ") {
         let (words, smol) = without(words, "@smol");
         let (wire, owned) = without(words, " owned");
+        if spec.scenario == Scenario::Core {
+            return alone::play(wire, spec);
+        }
         let ours = Ours { spec: spec.clone(), owned, smol };
         return with_wire(wire, spec.scenario.is_crowded(), ours);
     }
@@ -25,8 +29,10 @@ pub fn play(spec: &Spec) -> Option<io::Result<Sample>> {
         "raw-fc" => {
             run::<Tokio, _>(spec, async move { RawTokio::pair(kind).await.map(Bounded::around) })
         }
-        "raw@smol" => run::<Smol, _>(spec, RawSmol::pair()),
-        "raw-fc@smol" => run::<Smol, _>(spec, async { RawSmol::pair().await.map(Bounded::around) }),
+        "raw@smol" => run::<Smol, _>(spec, RawSmol::pair(kind)),
+        "raw-fc@smol" => {
+            run::<Smol, _>(spec, async move { RawSmol::pair(kind).await.map(Bounded::around) })
+        }
         _ => return None,
     })
 }
@@ -62,10 +68,10 @@ impl Use for Ours {
             (false, true) => {
                 run::<Tokio, _>(spec, async move { OnTokio::pair(kind, make).await.map(owned) })
             }
-            (true, false) => run::<Smol, _>(spec, OnSmol::pair(make)),
+            (true, false) => run::<Smol, _>(spec, OnSmol::pair(kind, make)),
             (true, true) => {
                 let owned = |(client, server)| (Owned(client), Owned(server));
-                run::<Smol, _>(spec, async move { OnSmol::pair(make).await.map(owned) })
+                run::<Smol, _>(spec, async move { OnSmol::pair(kind, make).await.map(owned) })
             }
         }
     }

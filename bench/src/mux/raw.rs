@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use super::count::Counted;
 use super::queue::Queue;
 use super::transport::{
-    Kind, SmolLink, TokioLink, TokioPipe, address, tokio_connect, tokio_listen, tokio_pair,
+    Kind, SmolLink, TokioLink, TokioPipe, address, smol_accept, smol_connect, tokio_connect,
+    tokio_listen, tokio_pair,
 };
 use super::{Mux, Stream};
 
@@ -116,6 +117,7 @@ impl Mux for RawTokio {
 /// Connections of smol, opened and accepted.
 #[derive(Clone, Debug)]
 pub struct RawSmol {
+    kind: Kind,
     listener: smol::net::TcpListener,
     to: SocketAddr,
 }
@@ -126,9 +128,9 @@ impl RawSmol {
     /// # Errors
     ///
     /// What the system says to a listener.
-    pub async fn pair() -> io::Result<(Self, Self)> {
+    pub async fn pair(kind: Kind) -> io::Result<(Self, Self)> {
         let listener = smol::net::TcpListener::bind(address()).await?;
-        let end = Self { to: listener.local_addr()?, listener };
+        let end = Self { kind, to: listener.local_addr()?, listener };
         Ok((end.clone(), end))
     }
 }
@@ -139,15 +141,11 @@ impl Mux for RawSmol {
     const PORT_EACH: bool = true;
 
     async fn open(&self) -> io::Result<Self::Stream> {
-        let stream = smol::net::TcpStream::connect(self.to).await?;
-        stream.set_nodelay(true)?;
-        Ok(SmolStream(Counted::new(stream)))
+        smol_connect(self.kind, self.to).await.map(SmolStream)
     }
 
     async fn accept(&self) -> io::Result<Self::Stream> {
-        let (stream, _) = self.listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok(SmolStream(Counted::new(stream)))
+        smol_accept(self.kind, &self.listener).await.map(SmolStream)
     }
 }
 

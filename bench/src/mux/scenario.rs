@@ -52,6 +52,8 @@ where
             Scenario::Idle => idle::open(&spec, &client, &server).await?,
             Scenario::PingIdle => idle::ping::<R, M>(&spec, &client, &server).await?,
             Scenario::Latency => latency::run::<R, M>(&spec, &client, &server).await?,
+            // Machines alone have neither transport nor runtime.
+            Scenario::Core => return Err(io::ErrorKind::Unsupported.into()),
         };
         sample.insert("peak_bytes".to_owned(), resident().1 as f64);
         Ok(sample)
@@ -64,14 +66,17 @@ pub(crate) struct Mark {
     wall: Instant,
     totals: super::count::Totals,
     blocks: u64,
+    held: i64,
 }
 
 impl Mark {
     pub(crate) fn now(counts: bool) -> Self {
         if counts {
             allocator::start();
+            allocator::forget_most();
         }
-        Self { blocks: allocator::blocks(), totals: totals(), wall: Instant::now(), cpu: cpu() }
+        let (blocks, held) = (allocator::blocks(), allocator::held());
+        Self { blocks, held, totals: totals(), wall: Instant::now(), cpu: cpu() }
     }
 
     /// What has come together since, for so many units.
@@ -87,6 +92,7 @@ impl Mark {
         put("bytes", (totals.bytes - self.totals.bytes) as f64);
         if counts {
             put("blocks", (allocator::blocks() - self.blocks) as f64);
+            put("most_held", (allocator::most() - self.held) as f64);
         }
         sample
     }

@@ -124,9 +124,17 @@ fn wait(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>, until: Instant) -> Po
 
 impl AsyncWrite for SimLink {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         loop {
@@ -142,14 +150,23 @@ impl AsyncWrite for SimLink {
                 ready!(wait(&mut this.write_timer, cx, until));
                 continue;
             }
-            let buf = buf.get(..PIECE).unwrap_or(buf);
-            line.free = line.free.max(now) + this.properties.takes(buf.len());
+            let mut bytes = Vec::new();
+            for buf in bufs {
+                let room = PIECE - bytes.len();
+                bytes.extend_from_slice(buf.get(..room).unwrap_or(buf));
+            }
+            let count = bytes.len();
+            line.free = line.free.max(now) + this.properties.takes(count);
             let due = line.free + this.properties.delay;
-            line.held += buf.len();
-            line.chunks.push_back(Chunk { due, bytes: buf.to_vec(), taken: 0 });
+            line.held += count;
+            line.chunks.push_back(Chunk { due, bytes, taken: 0 });
             wake(&mut line.reader);
-            return Poll::Ready(Ok(buf.len()));
+            return Poll::Ready(Ok(count));
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

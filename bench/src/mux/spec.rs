@@ -20,11 +20,13 @@ pub enum Scenario {
     PingIdle,
     /// One way in writes of 32 KiB over one stream, for six seconds of a long link.
     Latency,
+    /// Machines of ours alone: what a frame costs without transport, driver and runtime.
+    Core,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bulk(1),
         Self::Bulk(100),
         Self::Ping(1),
@@ -34,6 +36,7 @@ impl Scenario {
         Self::Idle,
         Self::PingIdle,
         Self::Latency,
+        Self::Core,
     ];
 
     /// Its name on a command line and in tables.
@@ -46,6 +49,7 @@ impl Scenario {
             Self::Idle => "idle10k".to_owned(),
             Self::PingIdle => "ping1-beside-10k".to_owned(),
             Self::Latency => "latency1".to_owned(),
+            Self::Core => "core".to_owned(),
         }
     }
 
@@ -114,7 +118,7 @@ impl Spec {
     }
 }
 
-/// What came out: figures by name. Every scenario gives `units`, `cpu_ns` and `wall_ns`; units are
+/// What came out: figures by name. Every scenario but `core` gives `units`, `cpu_ns` and `wall_ns`; units are
 /// bytes for bulk, round trips for pings, streams for churn and idle.
 pub type Sample = BTreeMap<String, f64>;
 

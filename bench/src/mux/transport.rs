@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -28,6 +29,8 @@ pub enum Kind {
     TcpBounded,
     /// A simulated link of 1 Gbit/s and 50 ms there and back.
     Link,
+    /// None at all.
+    Alone,
 }
 
 impl Kind {
@@ -39,13 +42,14 @@ impl Kind {
             Self::Tcp => "tcp",
             Self::TcpBounded => "tcp-256k",
             Self::Link => "link",
+            Self::Alone => "alone",
         }
     }
 
     /// The transport of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let all = [Self::Duplex, Self::Tcp, Self::TcpBounded, Self::Link];
+        let all = [Self::Duplex, Self::Tcp, Self::TcpBounded, Self::Link, Self::Alone];
         all.into_iter().find(|kind| kind.name() == name)
     }
 
@@ -101,6 +105,7 @@ pub async fn tokio_pair(kind: Kind) -> io::Result<(TokioLink, TokioLink)> {
             let (one, other) = SimLink::pair(Properties::LATENCY);
             (TokioPipe::Link(one), TokioPipe::Link(other))
         }
+        Kind::Alone => return Err(io::ErrorKind::Unsupported.into()),
     };
     Ok((Counted::new(one), Counted::new(other)))
 }
@@ -131,14 +136,35 @@ pub(crate) async fn tokio_connect(kind: Kind, to: SocketAddr) -> io::Result<TcpS
 ///
 /// # Errors
 ///
-/// What the system says to a socket.
-pub async fn smol_pair() -> io::Result<(SmolLink, SmolLink)> {
+/// What the system says to a socket; `Unsupported` for what is not TCP.
+pub async fn smol_pair(kind: Kind) -> io::Result<(SmolLink, SmolLink)> {
+    if !kind.is_tcp() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let listener = smol::net::TcpListener::bind(address()).await?;
-    let one = smol::net::TcpStream::connect(listener.local_addr()?).await?;
-    let (other, _) = listener.accept().await?;
-    one.set_nodelay(true)?;
-    other.set_nodelay(true)?;
-    Ok((Counted::new(one), Counted::new(other)))
+    let one = smol_connect(kind, listener.local_addr()?).await?;
+    Ok((one, smol_accept(kind, &listener).await?))
+}
+
+pub(crate) async fn smol_connect(kind: Kind, to: SocketAddr) -> io::Result<SmolLink> {
+    smol_link(kind, smol::net::TcpStream::connect(to).await?)
+}
+
+pub(crate) async fn smol_accept(
+    kind: Kind,
+    listener: &smol::net::TcpListener,
+) -> io::Result<SmolLink> {
+    smol_link(kind, listener.accept().await?.0)
+}
+
+fn smol_link(kind: Kind, stream: smol::net::TcpStream) -> io::Result<SmolLink> {
+    stream.set_nodelay(true)?;
+    if kind == Kind::TcpBounded {
+        // smol has no way to do it before the connection stands.
+        sockopt::set_socket_send_buffer_size(&stream, BOUNDED as usize)?;
+        sockopt::set_socket_recv_buffer_size(&stream, BOUNDED as usize)?;
+    }
+    Ok(Counted::new(stream))
 }
 
 macro_rules! each {
@@ -179,7 +205,7 @@ impl AsyncWrite for TokioPipe {
     }
 
     fn is_write_vectored(&self) -> bool {
-        !matches!(self, Self::Link(_))
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,5 +1,7 @@
 //! Our wires: the one place of this benchmark that knows how each machine is made.
 
+use std::hint::black_box;
+
 use trunkline_core::mux::{Mux, Side};
 use trunkline_core::{Limits, smux, wormhole, yamux};
 
@@ -53,4 +55,32 @@ pub fn with_wire<U: Use>(wire: &str, crowded: bool, user: U) -> Option<U::Output
         })),
         _ => None,
     }
+}
+
+/// Encodes and decodes so many heads of data frames of a wire; `None` when there is no such wire.
+#[must_use]
+pub fn heads(wire: &str, times: u32) -> Option<u32> {
+    let length = black_box(64);
+    Some(match wire {
+        "yamux" => each(times, |stream| {
+            let (kind, flags) = (yamux::FrameType::Data, yamux::Flags::NONE);
+            let head = yamux::Head { kind, flags, stream, length };
+            yamux::Head::parse(&black_box(head.to_bytes())).map_or(0, |head| head.stream)
+        }),
+        "smux v1" | "smux v2" => each(times, |stream| {
+            let (version, command) = (smux::Version::One, smux::Command::Psh);
+            let head = smux::Head { version, command, length: length as u16, stream };
+            smux::Head::parse(black_box(head.to_bytes()), Some(version))
+                .map_or(0, |head| head.stream)
+        }),
+        "wormhole" => each(times, |stream| {
+            let head = wormhole::Head { kind: wormhole::FrameType::DATA, stream, length };
+            wormhole::Head::parse(black_box(head.to_bytes()), 1 << 20).map_or(0, |head| head.stream)
+        }),
+        _ => return None,
+    })
+}
+
+fn each(times: u32, of: impl Fn(u32) -> u32) -> u32 {
+    (0..times).fold(0, |sum: u32, stream| sum.wrapping_add(of(stream)))
 }
