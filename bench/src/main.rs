@@ -27,6 +27,8 @@ use std::time::Duration;
 use command::Programs;
 use table::Row;
 use trunkline_bench::allocator::Counting;
+use trunkline_bench::mux::own;
+use trunkline_bench::mux::spec::Spec;
 use work::Work;
 
 #[global_allocator]
@@ -34,8 +36,8 @@ static ALLOCATOR: Counting = Counting;
 
 const HELP: &str = "\
 usage: cargo run --release -p trunkline-bench -- [SCENARIO..] [--quick] [--json]
-       cargo run --release -p trunkline-bench -- mux [SCENARIO..] [--only WORD,..] [--quick]
-                                                      [--json] [--docs]
+       cargo run --release -p trunkline-bench -- mux [SCENARIO..] [--only WORD,..] [--own]
+                                                      [--quick] [--rounds N] [--json] [--docs]
        cargo run --release -p trunkline-bench -- gate [--store]
 
   SCENARIO..   measure these, all of them without a name
@@ -44,6 +46,8 @@ usage: cargo run --release -p trunkline-bench -- [SCENARIO..] [--quick] [--json]
   --list       list the scenarios
   mux          multiplexers: every subject in every scenario, or those that are named
   --only       subjects whose name has one of these words, beside the bare transports
+  --own        only those that need no building: bare transports and our wires
+  --rounds N   measure everything so often, instead of 5 times or 3
   --docs       write tables, charts and goals into docs/
   gate         compare the counts that no machine changes with bench/gate.json
   gate --store write the counts of this run to bench/gate.json
@@ -98,6 +102,8 @@ fn main() -> ExitCode {
         ["gate"] => gate::hold(),
         ["gate", "--store"] => gate::store(),
         ["mux", args @ ..] => compare::Wanted::parse(args).and_then(|wanted| compare::run(&wanted)),
+        // A process of the comparison, without the crates of others.
+        ["subject", ..] => do_subject(),
         // What callgrind looks at.
         ["work", work, payload, frames] => do_work(work, payload, frames),
         ["frames", wire, act, payload, streams, times] => {
@@ -115,6 +121,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn do_subject() -> Result<(), Failure> {
+    let args: Vec<String> = env::args().skip(2).collect();
+    let sample = Spec::parse(&args).and_then(|spec| own::play(&spec));
+    let failed = |line: &str| Failure::new(format!("{}: {line}", args.join(" ")));
+    let sample = sample.ok_or_else(|| failed("no such subject"))?;
+    let sample = sample.map_err(|error| failed(&error.to_string()))?;
+    println!("{}", serde_json::to_string(&sample).map_err(|error| failed(&error.to_string()))?);
+    // Tasks that go on for ever end here.
+    std::process::exit(0);
 }
 
 fn do_work(work: &str, payload: &str, frames: &str) -> Result<(), Failure> {

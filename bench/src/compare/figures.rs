@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use trunkline_bench::mux::spec::{Sample, Scenario};
 
-use super::plan::{Cell, Place, is_bare, is_ours};
-use crate::Failure;
+use super::plan::{Cell, Place, bare_of, is_bare, is_ours};
 use crate::stats::Summary;
 
 /// Medians of everything that was measured.
@@ -31,7 +30,7 @@ pub(crate) const ALLOCATIONS: &str = "allocations";
 pub(crate) const PEAK: &str = "peak";
 
 /// Figures that are what they are, by the names that processes tell them by.
-const AS_THEY_ARE: [&str; 7] = [
+const AS_THEY_ARE: [&str; 19] = [
     "first_ns",
     "last_ns",
     "resident_each",
@@ -39,6 +38,18 @@ const AS_THEY_ARE: [&str; 7] = [
     "held_each_of_10",
     "bytes_per_second",
     "bytes_per_second_at_last",
+    "most_held",
+    "send_ns",
+    "receive_ns",
+    "send_of_8_ns",
+    "receive_of_8_ns",
+    "send_large_of_8_ns",
+    "receive_large_of_8_ns",
+    "send_crowded_ns",
+    "receive_crowded_ns",
+    "head_ns",
+    "heap_each",
+    "heap_each_of_10",
 ];
 
 /// Bytes of a piece that calls and allocations of bulk are told for.
@@ -62,7 +73,7 @@ impl Figures {
             let Some(counts) = self.cells.remove(&cell) else { continue };
             let timed = Cell { counts: false, ..cell };
             let Some(figures) = self.cells.get_mut(&timed) else { continue };
-            for name in [ALLOCATIONS, "held_each", "held_each_of_10"] {
+            for name in [ALLOCATIONS, "most_held", "held_each", "held_each_of_10"] {
                 figures.extend(counts.get(name).map(|figure| (name, *figure)));
             }
         }
@@ -128,13 +139,25 @@ impl Figures {
         tables.into_iter().filter_map(named).collect()
     }
 
-    /// One line of JSON for each cell.
-    pub(crate) fn print_json(&self) -> Result<(), Failure> {
+    /// CPU beside that of the bare transport of the subject's own runtime: `raw` or `raw-fc`.
+    pub(crate) fn to_bare(
+        &self,
+        scenario: Scenario,
+        place: Place,
+        subject: &str,
+        bare: &str,
+    ) -> Option<f64> {
+        let bare = self.median(scenario, place, &bare_of(subject, bare), CPU)?;
+        Some(self.median(scenario, place, subject, CPU)? / bare)
+    }
+
+    /// One object for each cell: its figures, or what happened instead.
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let mut rows = Vec::new();
         for (cell, figures) in &self.cells {
-            let scenario = cell.scenario();
+            let (scenario, place, subject) = (cell.scenario(), cell.place, cell.subject.as_str());
+            let best = self.best_peer(scenario, place);
             let cpu = figures.get(CPU).map(|cpu| cpu.median);
-            let ratio = |to: Option<f64>| Some(cpu? / to?);
-            let best = self.best_peer(scenario, cell.place);
             let figures: BTreeMap<_, Value> = figures
                 .iter()
                 .map(|(name, figure)| {
@@ -144,22 +167,25 @@ impl Figures {
                     )
                 })
                 .collect();
-            let to = |subject| ratio(self.median(scenario, cell.place, subject, CPU));
-            let line = json!({
-                "scenario": cell.scenario.1, "place": cell.place.name(), "subject": cell.subject,
-                "figures": figures, "to_raw": to("raw"), "to_raw_fc": to("raw-fc"),
-                "best_peer": best.map(|best| best.0), "to_best_peer": ratio(best.map(|best| best.1)),
-            });
-            println!("{line}");
+            rows.push(json!({
+                "scenario": cell.scenario.1,
+                "place": place.name(),
+                "subject": subject,
+                "figures": figures,
+                "to_raw": self.to_bare(scenario, place, subject, "raw"),
+                "to_raw_fc": self.to_bare(scenario, place, subject, "raw-fc"),
+                "best_peer": best.map(|best| best.0),
+                "to_best_peer": cpu.zip(best).map(|(cpu, best)| cpu / best.1),
+            }));
         }
         for (cell, told) in &self.told {
             let (scenario, place) = (&cell.scenario.1, cell.place.name());
-            println!(
-                "{}",
-                json!({"scenario": scenario, "place": place, "subject": cell.subject, "told": told})
-            );
+            let row = json!({
+                "scenario": scenario, "place": place, "subject": cell.subject, "told": told,
+            });
+            rows.push(row);
         }
-        Ok(())
+        rows
     }
 }
 
@@ -223,5 +249,41 @@ mod tests {
     fn a_bare_transport_is_no_peer() {
         assert_eq!(figures().best_peer(Scenario::Ping(1), Place::TCP), Some(("h2", 8.0)));
         assert_eq!(figures().best_peer(Scenario::Ping(1), Place::DUPLEX), None);
+    }
+
+    #[test]
+    fn each_stands_beside_the_bare_transport_of_its_runtime() {
+        let cell = |subject| Cell::new(Scenario::Ping(1), Place::TCP, subject, false);
+        let samples = [
+            (cell("raw"), vec![sample(10.0, 40_000.0)]),
+            (cell("raw@smol"), vec![sample(10.0, 80_000.0)]),
+            (cell("trunkline yamux"), vec![sample(10.0, 80_000.0)]),
+            (cell("trunkline yamux@smol"), vec![sample(10.0, 80_000.0)]),
+        ];
+        let figures = Figures::of(samples.into(), BTreeMap::new());
+        let to = |subject| figures.to_bare(Scenario::Ping(1), Place::TCP, subject, "raw");
+        assert_eq!(to("trunkline yamux"), Some(2.0));
+        assert_eq!(to("trunkline yamux@smol"), Some(1.0));
+    }
+
+    #[test]
+    fn every_row_of_json_says_what_it_is_about() {
+        let lost = Cell::new(Scenario::Ping(1), Place::TCP, "async_smux", false);
+        let told = [(lost, "hangs: not over after 20 s".to_owned())];
+        let mut figures = figures();
+        figures.told = told.into();
+        let rows = figures.json();
+        assert_eq!(rows.len(), 4);
+        for row in &rows {
+            let row: Value = serde_json::from_str(&row.to_string()).unwrap();
+            assert_eq!(row["scenario"], "ping1");
+            assert_eq!(row["place"], "tcp, one thread");
+            assert!(row["subject"].is_string());
+            assert!(row["told"].is_string() != row["figures"].is_object());
+        }
+        let h2 = rows.iter().find(|row| row["subject"] == "h2").unwrap();
+        assert_eq!(h2["figures"]["cpu"], json!({"median": 8.0, "low": 6.0, "high": 10.0}));
+        assert_eq!((&h2["to_raw"], &h2["best_peer"]), (&json!(2.0), &json!("h2")));
+        assert_eq!(h2["to_raw_fc"], Value::Null);
     }
 }

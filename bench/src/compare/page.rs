@@ -1,14 +1,11 @@
-//! What `docs/` shows of a run: tables and charts between two marks, with machine and date.
+//! What `docs/` shows of a run: tables, charts and goals between two marks.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use trunkline_bench::mux::spec::Scenario::{Bulk, Churn, Ping};
 
 use super::figures::Figures;
-use super::plan::{CRATES, Place};
+use super::machine::Run;
 use super::{chart, goals, tables};
 use crate::Failure;
 
@@ -16,64 +13,20 @@ const BEGIN: &str = "<!-- bench mux --docs writes what follows -->";
 const END: &str = "<!-- and it ends here -->";
 
 /// Writes tables and charts into `docs/benchmarks.md`, and goals into `docs/performance.md`.
-pub(crate) fn write(figures: &Figures, quick: bool) -> Result<(), Failure> {
+pub(crate) fn write(figures: &Figures, run: &Run) -> Result<(), Failure> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let folder = docs.join("figures");
     fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
-    let mut text = about(quick);
-    for scenario in [Bulk(1), Bulk(100), Ping(1), Ping(100), Churn(1), Churn(64)] {
-        if let Some(svg) = chart::bars(figures, scenario, Place::TCP) {
-            let name = format!("mux-{}.svg", scenario.name());
-            let file = folder.join(&name);
-            fs::write(&file, svg).map_err(|error| failed(&file, error))?;
-            let _ = writeln!(text, "![{} over TCP](figures/{name})\n", scenario.name());
-        }
+    let mut text = format!("{}\n", run.text());
+    for chart in chart::all(figures, run) {
+        let file = folder.join(&chart.file);
+        fs::write(&file, chart.svg).map_err(|error| failed(&file, error))?;
+        let _ = writeln!(text, "![{}](figures/{})\n", chart.title, chart.file);
     }
     text.push_str(tables::all(figures).trim_end());
     put(&docs.join("benchmarks.md"), &text)?;
-    let goals = format!("{}{}", about(quick), goals::table(figures));
+    let goals = format!("{}\n{}", run.text(), goals::text(figures));
     put(&docs.join("performance.md"), goals.trim_end())
-}
-
-/// Machine, versions and date of this run.
-fn about(quick: bool) -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let cpu = cpu.trim_start_matches([' ', '\t', ':']);
-    let threads = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let load = read("/proc/loadavg");
-    let load = load.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let lock = fs::read_to_string(bench.join("peers/Cargo.lock")).unwrap_or_default();
-    let versions: Vec<_> = CRATES.iter().filter_map(|name| locked(&lock, name)).collect();
-    let go = fs::read_to_string(bench.join("go/go.mod")).unwrap_or_default();
-    let go: Vec<_> =
-        go.lines().map(str::trim).filter(|line| line.starts_with("github.com/")).collect();
-    let date = said("date", &["-u", "+%Y-%m-%d"]);
-    let commit = said("git", &["rev-parse", "--short", "HEAD"]);
-    let (rustc, go_version) = (env!("BENCH_RUSTC"), said("go", &["env", "GOVERSION"]));
-    let runs = if quick { "3 runs of 0.1 s (`--quick`)" } else { "5 runs of 0.3 s" };
-    format!(
-        "{date}, commit {commit}: {cpu}, {threads} threads, Linux {}; load at the end {load}; {rustc}, {go_version}. \
-         {}; {}. Medians of {runs}, taken in turns, a process for each pair.\n\n",
-        kernel.trim(),
-        versions.join(", "),
-        go.join(", "),
-    )
-}
-
-fn locked(lock: &str, name: &str) -> Option<String> {
-    let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
-    Some(format!("{name} {}", rest.split('"').next()?))
-}
-
-fn said(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output();
-    output
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        .unwrap_or_default()
 }
 
 /// Puts a text between the marks of a page.

@@ -41,8 +41,9 @@ impl Place {
     pub(crate) const TCP_256K: Self = Self { transport: 2, threads: 1 };
     pub(crate) const DUPLEX: Self = Self { transport: 0, threads: 1 };
     pub(crate) const LINK: Self = Self { transport: 3, threads: 1 };
+    pub(crate) const ALONE: Self = Self { transport: 4, threads: 1 };
 
-    const KINDS: [Kind; 4] = [Kind::Duplex, Kind::Tcp, Kind::TcpBounded, Kind::Link];
+    const KINDS: [Kind; 5] = [Kind::Duplex, Kind::Tcp, Kind::TcpBounded, Kind::Link, Kind::Alone];
 
     fn kind(self) -> Kind {
         Self::KINDS.get(usize::from(self.transport)).copied().unwrap_or(Kind::Tcp)
@@ -50,6 +51,9 @@ impl Place {
 
     /// For the heading of a table.
     pub(crate) fn name(self) -> String {
+        if self == Self::ALONE {
+            return "machines alone".to_owned();
+        }
         let threads = if self.threads == 1 { "one thread" } else { "two workers" };
         format!("{}, {threads}", self.kind().name())
     }
@@ -66,22 +70,37 @@ impl Cell {
         Scenario::named(&self.scenario.1).unwrap_or(Scenario::Ping(1))
     }
 
-    /// In how many of so many rounds it takes part.
-    pub(crate) fn rounds(&self, all: usize) -> usize {
+    /// In how many of all rounds it takes part: what takes long takes part in fewer.
+    pub(crate) fn rounds(&self, wanted: &Wanted) -> usize {
+        let all = wanted.rounds();
         match self.scenario() {
             _ if self.counts => 1,
-            Scenario::Latency => 1,
-            Scenario::Idle | Scenario::PingIdle => 3,
+            Scenario::Latency | Scenario::Idle | Scenario::PingIdle if wanted.quick => 1,
+            Scenario::Latency | Scenario::Idle | Scenario::PingIdle => all.min(3),
             _ => all,
         }
+    }
+
+    /// How long one process is likely to take.
+    pub(crate) fn expected(&self, quick: bool) -> Duration {
+        let own = match self.scenario() {
+            Scenario::Idle => 1_000,
+            Scenario::PingIdle => 1_500,
+            // What was written still has to arrive, and what was queued.
+            Scenario::Bulk(_) => 100,
+            _ => 50,
+        };
+        self.spec(quick).time * 7 / 6 + Duration::from_millis(own)
     }
 
     /// What a process is told.
     pub(crate) fn spec(&self, quick: bool) -> Spec {
         let scenario = self.scenario();
         let millis = match scenario {
+            Scenario::Latency if quick => 3_000,
             Scenario::Latency => 6_000,
             _ if self.counts => 60,
+            Scenario::Core if !quick => 600,
             _ if quick => 100,
             _ => 300,
         };
@@ -131,6 +150,7 @@ pub(crate) fn cells(wanted: &Wanted, players: &Players) -> Vec<Cell> {
 fn places(scenario: Scenario) -> &'static [Place] {
     match scenario {
         Scenario::Latency => &[Place::LINK],
+        Scenario::Core => &[Place::ALONE],
         Scenario::Idle => &[Place::DUPLEX],
         Scenario::PingIdle => &[Place::TCP],
         Scenario::Bulk(100) => &[Place::DUPLEX, Place::TCP, Place::TCP_256K, Place::TCP_2],
@@ -141,7 +161,7 @@ fn places(scenario: Scenario) -> &'static [Place] {
 /// Allocations are those of one thread and a transport that allocates nothing itself.
 fn counted(scenario: Scenario, place: Place, subject: &str) -> bool {
     let is_there = place == Place::DUPLEX && !is_go(subject);
-    is_there && !matches!(scenario, Scenario::PingIdle | Scenario::Latency)
+    is_there && !matches!(scenario, Scenario::PingIdle | Scenario::Latency | Scenario::Core)
 }
 
 /// Whether a subject is a bare transport.
@@ -164,10 +184,15 @@ pub(crate) fn is_smol(subject: &str) -> bool {
     subject.ends_with("@smol")
 }
 
+/// The bare transport that a subject stands beside: that of its own runtime.
+pub(crate) fn bare_of(subject: &str, bare: &str) -> String {
+    if is_smol(subject) { format!("{bare}@smol") } else { bare.to_owned() }
+}
+
 fn subjects(scenario: Scenario, place: Place, players: &Players) -> Vec<String> {
     let bulk = matches!(scenario, Scenario::Bulk(_));
     // Ten thousand connections take more descriptors than a process has.
-    let bare = !scenario.is_crowded();
+    let bare = !scenario.is_crowded() && scenario != Scenario::Core;
     let mut names: Vec<String> = Vec::new();
     let mut add = |name: &str, fits: bool| {
         if fits {
@@ -177,20 +202,29 @@ fn subjects(scenario: Scenario, place: Place, players: &Players) -> Vec<String> 
     add("raw", bare);
     add("raw-fc", bulk);
     for wire in trunkline_bench::mux::wires::WIRES {
-        add(&format!("trunkline {wire}"), true);
-        add(&format!("trunkline {wire} owned"), bulk || scenario == Scenario::Latency);
+        // The first version of smux has no windows that could follow a long link.
+        add(&format!("trunkline {wire}"), scenario != Scenario::Latency || wire != "smux v1");
+        add(&format!("trunkline {wire} owned"), bulk);
     }
-    CRATES.into_iter().for_each(|name| add(name, true));
+    for name in CRATES {
+        let fits = match scenario {
+            Scenario::Core => false,
+            // The others have a fixed window, which tells the link's length, or none at all.
+            Scenario::Latency => name == "yamux" || name == "h2",
+            _ => true,
+        };
+        add(name, fits && players.has_crates());
+    }
     let over_tcp = place == Place::TCP || place == Place::TCP_2;
     for name in GO {
         let fits = over_tcp || scenario == Scenario::Idle;
         add(name, players.has_go() && fits && (bare || name != "go raw"));
     }
-    if place == Place::TCP {
+    if over_tcp || place == Place::TCP_256K {
         add("raw@smol", bare);
         add("raw-fc@smol", bulk);
         for wire in trunkline_bench::mux::wires::WIRES {
-            add(&format!("trunkline {wire}@smol"), bare);
+            add(&format!("trunkline {wire}@smol"), true);
             add(&format!("trunkline {wire} owned@smol"), bulk);
         }
     }

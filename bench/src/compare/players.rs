@@ -3,7 +3,7 @@
 use std::env;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use trunkline_bench::mux::spec::{Sample, Spec};
@@ -18,8 +18,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// The programs.
 #[derive(Debug)]
 pub(crate) struct Players {
-    rust: PathBuf,
+    /// That of the crates, which has the bare transports and our wires as well.
+    crates: Option<PathBuf>,
     go: Option<PathBuf>,
+    /// This program, which has no multiplexers of others.
+    own: PathBuf,
 }
 
 /// What became of one process.
@@ -32,20 +35,33 @@ pub(crate) enum Outcome {
 }
 
 impl Players {
+    /// Nobody but this program.
+    pub(crate) fn own() -> Result<Self, Failure> {
+        let own = env::current_exe()
+            .map_err(|error| Failure::new(format!("this program is nowhere: {error}")))?;
+        Ok(Self { crates: None, go: None, own })
+    }
+
     /// Builds what is not built. Dependencies of the peers' own stay in a workspace of their own.
     pub(crate) fn build() -> Result<Self, Failure> {
         let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let own = env::current_exe()
-            .map_err(|error| Failure::new(format!("this program is nowhere: {error}")))?;
-        let target = own
+        let players = Self::own()?;
+        let target = players
+            .own
             .parent()
             .and_then(Path::parent)
             .ok_or_else(|| Failure::new("this program lies in no target folder"))?
             .join("peers");
+        eprintln!(
+            "bench: building the crates that are compared into {}; some minutes when it is the \
+             first time",
+            target.display()
+        );
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "--release", "--quiet"]).current_dir(bench.join("peers"));
+        build.args(["build", "--release", "--locked"]).current_dir(bench.join("peers"));
         succeed(build.env("CARGO_TARGET_DIR", &target), "building the peers")?;
+        eprintln!("bench: building the originals in Go");
         let go = target.join("bench-go");
         let mut build = Command::new("go");
         build.arg("build").arg("-o").arg(&go).arg(".").current_dir(bench.join("go"));
@@ -60,7 +76,7 @@ impl Players {
                 None
             }
         };
-        Ok(Self { rust: target.join("release/trunkline-bench-peers"), go })
+        Ok(Self { crates: Some(target.join("release/trunkline-bench-peers")), go, ..players })
     }
 
     /// Whether the originals in Go take part.
@@ -68,21 +84,31 @@ impl Players {
         self.go.is_some()
     }
 
+    /// Whether the crates of others take part.
+    pub(crate) const fn has_crates(&self) -> bool {
+        self.crates.is_some()
+    }
+
     /// Runs one process to its end, or to its deadline.
     pub(crate) fn play(&self, spec: &Spec) -> Result<Outcome, Failure> {
-        let program = match &self.go {
-            Some(go) if plan::is_go(&spec.subject) => go,
-            _ => &self.rust,
+        let mut command = match (&self.go, &self.crates) {
+            (Some(go), _) if plan::is_go(&spec.subject) => Command::new(go),
+            (_, Some(crates)) => Command::new(crates),
+            (_, None) => {
+                let mut command = Command::new(&self.own);
+                command.arg("subject");
+                command
+            }
         };
-        let mut child = Command::new(program)
+        let mut child = command
             .args(spec.args())
+            // The threads of smol's executor, which has no other setting.
+            .env("SMOL_THREADS", spec.threads.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| {
-                Failure::new(format!("{} did not start: {error}", program.display()))
-            })?;
+            .map_err(|error| Failure::new(format!("{} did not start: {error}", spec.subject)))?;
         let (until, mut wait) = (Instant::now() + spec.time + DEADLINE, Duration::from_millis(1));
         let lost = |error| Failure::new(format!("a process was lost: {error}"));
         let status = loop {
@@ -103,12 +129,36 @@ impl Players {
             stdout.read_to_string(&mut out).map_err(lost)?;
             stderr.read_to_string(&mut err).map_err(lost)?;
         }
-        match serde_json::from_str(out.trim()) {
-            Ok(sample) if status.success() => Ok(Outcome::Figures(sample)),
-            _ => {
-                let line = err.lines().last().unwrap_or("it said nothing");
-                Ok(Outcome::Told(format!("fails: {line}")))
-            }
+        Ok(outcome(status, &out, &err))
+    }
+}
+
+fn outcome(status: ExitStatus, out: &str, err: &str) -> Outcome {
+    match serde_json::from_str(out.trim()) {
+        Ok(sample) if status.success() => Outcome::Figures(sample),
+        _ => {
+            let said = err.lines().rfind(|line| !line.starts_with("note:"));
+            Outcome::Told(match said {
+                Some(line) => format!("fails: {line}"),
+                None => format!("fails: {status}, and says nothing"),
+            })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt as _;
+
+    #[test]
+    fn figures_count_only_from_a_process_that_ended_well() {
+        let text = "{\"units\":1.0}\n";
+        let well = outcome(ExitStatus::from_raw(0), text, "");
+        assert!(matches!(well, Outcome::Figures(sample) if sample["units"] == 1.0));
+        let killed = outcome(ExitStatus::from_raw(9), text, "");
+        assert!(matches!(killed, Outcome::Told(line) if line.contains("signal: 9")));
+        let failed = outcome(ExitStatus::from_raw(256), "", "first\npeers: it broke\nnote: x\n");
+        assert!(matches!(failed, Outcome::Told(line) if line == "fails: peers: it broke"));
     }
 }
