@@ -141,7 +141,10 @@ fn measure(wanted: &Wanted, players: &Players, cells: &[Cell]) -> Result<Figures
         match players.play(&cell.spec(wanted.quick))? {
             Outcome::Figures(sample) => samples.entry((*cell).clone()).or_default().push(sample),
             // It gets no second chance to take as long.
-            Outcome::Told(line) => {
+            Outcome::Told(mut line) => {
+                if cell.counts {
+                    line.insert_str(0, "while its allocations are counted: ");
+                }
                 let place = cell.place.name();
                 eprintln!("bench: {} in {}, {place}: {line}", cell.subject, cell.scenario.1);
                 told.insert((*cell).clone(), line);
