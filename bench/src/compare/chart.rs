@@ -10,7 +10,7 @@ use super::plan::{Place, is_bare, is_ours, is_smol};
 use crate::table::number;
 
 const WIDTH: f64 = 720.0;
-const NAMES: f64 = 170.0;
+const NAMES: f64 = 185.0;
 const BAR: f64 = 16.0;
 const STEP: f64 = 21.0;
 const TOP: f64 = 56.0;
