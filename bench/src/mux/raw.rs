@@ -127,8 +127,11 @@ impl RawSmol {
     ///
     /// # Errors
     ///
-    /// What the system says to a listener.
+    /// What the system says to a listener; `Unsupported` for what is not TCP.
     pub async fn pair(kind: Kind) -> io::Result<(Self, Self)> {
+        if !kind.is_tcp() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let listener = smol::net::TcpListener::bind(address()).await?;
         let end = Self { kind, to: listener.local_addr()?, listener };
         Ok((end.clone(), end))
