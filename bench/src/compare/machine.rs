@@ -60,7 +60,7 @@ impl Run {
     pub(crate) fn text(&self) -> String {
         let Self { date, commit, machine, versions, rounds, .. } = self;
         let [first, last] = &self.loads;
-        let time = if self.quick { "0.1 s (`--quick`)" } else { "0.3 s" };
+        let time = if self.quick { "0.08 s (`--quick`)" } else { "0.3 s" };
         format!(
             "{date} UTC, commit {commit}, {machine}. Load average {first} at the start and {last} \
              at the end{}. {versions}; release build, LTO {}. Medians of {rounds} runs of {time} \
