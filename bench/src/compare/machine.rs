@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -21,7 +22,43 @@ pub(crate) struct Run {
     quick: bool,
     own: bool,
     rounds: usize,
-    loads: [String; 2],
+    /// At the start and at the end.
+    moments: [Moment; 2],
+}
+
+/// What else the machine does, while nothing of the run's own is under way.
+#[derive(Debug, Default)]
+struct Moment {
+    /// The load average of the last minute: whoever just built something is still in it.
+    load: String,
+    /// The share of the processors' time that is taken.
+    busy: f64,
+}
+
+/// For how long to look at it.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Above this share the machine is not quiet.
+const QUIET: f64 = 0.1;
+
+impl Moment {
+    fn now() -> Self {
+        let load = read("/proc/loadavg").split_whitespace().next().unwrap_or_default().to_owned();
+        let before = ticks(&read("/proc/stat"));
+        std::thread::sleep(LOOK);
+        let after = ticks(&read("/proc/stat"));
+        let (all, idle) = (after.0 - before.0, after.1 - before.1);
+        Self { load, busy: if all > 0.0 { 1.0 - idle / all } else { 0.0 } }
+    }
+}
+
+/// The processors' time so far, and what of it nobody took.
+fn ticks(stat: &str) -> (f64, f64) {
+    let line = stat.lines().next().unwrap_or_default();
+    let spent: Vec<f64> =
+        line.split_whitespace().skip(1).take(8).filter_map(|text| text.parse().ok()).collect();
+    // The fourth is idle time, the fifth that of waiting for a disk.
+    (spent.iter().sum(), spent.iter().skip(3).take(2).sum())
 }
 
 impl Run {
@@ -46,30 +83,34 @@ impl Run {
             quick: wanted.quick,
             own: wanted.own,
             rounds: wanted.rounds(),
-            loads: [load(), String::new()],
+            moments: [Moment::now(), Moment::default()],
         }
     }
 
-    /// Looks at its load once more.
+    /// Looks at it once more.
     pub(crate) fn end(mut self) -> Self {
-        self.loads[1] = load();
+        self.moments[1] = Moment::now();
         self
     }
 
     /// For people.
     pub(crate) fn text(&self) -> String {
         let Self { date, commit, machine, versions, rounds, .. } = self;
-        let [first, last] = &self.loads;
+        let [first, last] = &self.moments;
         let time = if self.quick { "0.08 s (`--quick`)" } else { "0.3 s" };
+        let loud = match self.is_loud() {
+            true => ": **not a quiet machine, so these figures claim nothing**",
+            false => "",
+        };
         format!(
-            "{date} UTC, commit {commit}, {machine}. Load average {first} at the start and {last} \
-             at the end{}. {versions}; release build, LTO {}. Medians of {rounds} runs of {time} \
-             taken in turns, a process for each pair.\n",
-            if self.is_loaded() {
-                ": **not a quiet machine, so these figures claim nothing**"
-            } else {
-                ""
-            },
+            "{date} UTC, commit {commit}, {machine}. Before the run {:.0} % of the processors were \
+             busy, at a load average of {}, after it {:.0} %, at {}{loud}. {versions}; release \
+             build, LTO {}. Medians of {rounds} runs of {time} taken in turns, a process for each \
+             pair.\n",
+            first.busy * 100.0,
+            first.load,
+            last.busy * 100.0,
+            last.load,
             self.lto,
         )
     }
@@ -77,8 +118,8 @@ impl Run {
     /// One line for a chart.
     pub(crate) fn line(&self) -> String {
         let quick = if self.quick { ", --quick" } else { "" };
-        let [first, last] = &self.loads;
-        format!("{}, {}, load {first} to {last}{quick}", self.date, self.machine)
+        let [first, last] = &self.moments;
+        format!("{}, {}, load {} to {}{quick}", self.date, self.machine, first.load, last.load)
     }
 
     /// For programs.
@@ -87,18 +128,16 @@ impl Run {
             "run": {
                 "date": self.date, "commit": self.commit, "machine": self.machine,
                 "versions": self.versions, "lto": self.lto, "quick": self.quick, "own": self.own,
-                "rounds": self.rounds, "load_at_start": self.loads[0],
-                "load_at_end": self.loads[1],
+                "rounds": self.rounds,
+                "load_at_start": self.moments[0].load, "load_at_end": self.moments[1].load,
+                "busy_at_start": self.moments[0].busy, "busy_at_end": self.moments[1].busy,
             }
         })
     }
 
-    /// Whether others ran beside it: what it does itself is one process at a time, of two threads
-    /// now and then.
-    fn is_loaded(&self) -> bool {
-        let [first, last] = &self.loads;
-        let load = |text: &str| text.parse::<f64>().unwrap_or_default();
-        load(first) > 1.0 || load(last) > 2.0
+    /// Whether others ran beside it.
+    fn is_loud(&self) -> bool {
+        self.moments.iter().any(|moment| moment.busy > QUIET)
     }
 }
 
@@ -129,11 +168,6 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Of the last minute.
-fn load() -> String {
-    read("/proc/loadavg").split_whitespace().next().unwrap_or_default().to_owned()
-}
-
 fn said(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     output
@@ -156,10 +190,19 @@ mod tests {
     #[test]
     fn figures_of_a_busy_machine_say_so() {
         let mut run = Run::begin(&Wanted::default());
-        run.loads = ["0.2".to_owned(), "1.1".to_owned()];
+        let moment = |busy| Moment { load: "3.0".to_owned(), busy };
+        run.moments = [moment(0.01), moment(0.02)];
         assert!(!run.text().contains("not a quiet machine"));
-        run.loads = ["9.0".to_owned(), "1.1".to_owned()];
+        run.moments = [moment(0.9), moment(0.02)];
+        assert!(run.text().contains("90 % of the processors"));
         assert!(run.text().contains("not a quiet machine"));
-        assert_eq!(run.json()["run"]["load_at_start"], "9.0");
+        assert_eq!(run.json()["run"]["load_at_start"], "3.0");
+    }
+
+    #[test]
+    fn time_that_nobody_took_is_told_apart() {
+        let stat = "cpu  10 0 20 60 10 0 0 0 5 0\ncpu0 1 2 3\n";
+        assert_eq!(ticks(stat), (100.0, 70.0));
+        assert_eq!(ticks(""), (0.0, 0.0));
     }
 }
