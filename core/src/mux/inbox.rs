@@ -102,6 +102,7 @@ impl Inbox {
     }
 
     /// Appends a slice of a chunk of `chunk` bytes to what a stream has unread.
+    #[inline]
     pub(crate) fn push<S: Default>(
         &mut self,
         now: Instant,
@@ -124,6 +125,7 @@ impl Inbox {
 
     /// Takes up to `max` bytes (one at least) of what a stream has unread, never more than one
     /// piece.
+    #[inline]
     pub(crate) fn pop<S: Default>(
         &mut self,
         streams: &mut Streams<S>,
@@ -168,6 +170,7 @@ impl Inbox {
 
     /// After something was taken: lists the stream anew where it is listed, and takes back a queue
     /// that is empty.
+    #[inline]
     fn relist<S: Default>(&mut self, streams: &mut Streams<S>, slot: Slot) {
         let Some(stream) = streams.get_mut(slot) else { return };
         let Some(queue) = stream.incoming.as_ref() else { return };

@@ -106,6 +106,7 @@ impl ReceiveQueue {
     }
 
     /// Appends a slice of a chunk of `chunk` bytes that came now; an empty one leaves no trace.
+    #[inline]
     pub(super) fn push(&mut self, now: Instant, budget: &mut Budget, bytes: Bytes, chunk: usize) {
         if bytes.is_empty() {
             return;
@@ -131,6 +132,7 @@ impl ReceiveQueue {
     }
 
     /// Takes up to `max` bytes (one at least) off the front, never more than one piece.
+    #[inline]
     pub(super) fn pop(&mut self, budget: &mut Budget, max: usize) -> Option<Bytes> {
         let front = self.pieces.front_mut()?;
         let max = max.max(1);
@@ -213,15 +215,18 @@ impl ReceiveQueue {
         (self.link, self.magnitude) = (Link::OUT, None);
     }
 
+    #[inline]
     fn overhead(&self) -> usize {
         size_of::<Self>() + self.pieces.capacity() * size_of::<Piece>()
     }
 
+    #[inline]
     fn charge(&mut self, budget: &mut Budget, bytes: usize) {
         self.charged += bytes;
         budget.charge(bytes);
     }
 
+    #[inline]
     fn release(&mut self, budget: &mut Budget, bytes: usize) {
         let bytes = bytes.min(self.charged);
         self.charged -= bytes;

@@ -24,6 +24,7 @@ impl SendQueue {
     }
 
     /// Appends what one write brought; an empty one leaves no trace.
+    #[inline]
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.len += bytes.len();
@@ -33,6 +34,7 @@ impl SendQueue {
 
     /// Takes the payload of the next frame: up to `most` bytes of the first write (one at least),
     /// never of two. The flag tells whether the write ends with them.
+    #[inline]
     pub(crate) fn take(&mut self, most: usize) -> Option<(Bytes, bool)> {
         let front = self.pieces.front_mut()?;
         let most = most.max(1);

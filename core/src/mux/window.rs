@@ -78,6 +78,7 @@ impl Window {
 
     /// The peer sends `len` bytes: false, and nothing changes, when that is more than was granted.
     /// Call it with a frame's head, before its payload.
+    #[inline]
     #[must_use]
     pub(crate) fn receive(
         &mut self,
@@ -105,6 +106,7 @@ impl Window {
 
     /// The user took bytes. Answers how many are to be granted now, if any: that is up to
     /// [`grant`](Self::grant) or [`announce`](Self::announce).
+    #[inline]
     #[must_use]
     pub(crate) fn read(&mut self, now: Instant, tuner: &mut Tuner, taken: &Taken) -> Option<u32> {
         self.tune(now, tuner, taken);
@@ -178,6 +180,7 @@ impl Window {
         self.owed = self.owed.saturating_add_unsigned(more);
     }
 
+    #[inline]
     fn tune(&mut self, now: Instant, tuner: &mut Tuner, taken: &Taken) {
         if !tuner.rule.grows {
             return;
