@@ -203,3 +203,46 @@ impl Inbox {
         streams.push(List::Unread(magnitude), slot, Kind::Unread);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::ORIGIN;
+
+    #[test]
+    fn streams_of_a_turn_are_remembered_once_and_not_beyond_it() {
+        let (mut inbox, mut streams) = (Inbox::new(1 << 20), Streams::<()>::new(7));
+        let slots = [2, 4].map(|id| streams.insert(id, false, ()).unwrap());
+        for round in 0..3 {
+            for _ in 0..50 {
+                for slot in slots {
+                    let bytes = Bytes::from_static(b"bytes");
+                    inbox.push(NOW, &mut streams, slot, bytes, 5);
+                }
+            }
+            assert!(inbox.fresh.len() <= 2, "{}", inbox.fresh.len());
+            if round == 1 {
+                inbox.next_turn(&mut streams);
+            } else {
+                inbox.next_turn_whole(&mut streams);
+            }
+            assert!(inbox.fresh.is_empty());
+        }
+        assert_eq!(inbox.unread(), 3 * 50 * 2 * 5);
+    }
+
+    #[test]
+    fn the_longest_is_found_in_the_turn_in_which_it_came() {
+        let (mut inbox, mut streams) = (Inbox::new(1 << 20), Streams::<()>::new(7));
+        let slots = [2, 4, 6].map(|id| streams.insert(id, false, ()).unwrap());
+        for (slot, len) in slots.into_iter().zip([100, 9_000, 700]) {
+            inbox.push(NOW, &mut streams, slot, Bytes::from(std::vec![1; len]), len);
+        }
+        assert_eq!(inbox.longest(&mut streams), Some(slots[1]));
+        while inbox.pop(&mut streams, slots[1], usize::MAX).is_some() {}
+        assert_eq!(inbox.longest(&mut streams), Some(slots[2]));
+        inbox.push(NOW, &mut streams, slots[1], Bytes::from(std::vec![1; 9_000]), 9_000);
+        assert_eq!(inbox.longest(&mut streams), Some(slots[1]), "again, in the same turn");
+    }
+}

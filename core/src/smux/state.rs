@@ -34,6 +34,8 @@ pub(super) struct Flow {
 #[derive(Debug)]
 pub(super) struct Flows {
     initial: u32,
+    // Boxes on purpose: a table grows by one page, never by copying what it has.
+    #[allow(clippy::vec_box)]
     pages: Vec<Box<[Flow; PAGE]>>,
 }
 
