@@ -73,7 +73,7 @@ fn nothing_is_taken_in_behind_the_end() {
     one.handle_timeout(at(1_000_000));
     assert_eq!(one.accept(START), None);
     assert_eq!(one.closed(), Some(&CloseReason::Local));
-    assert_eq!(events(&mut one).len(), 2);
+    assert_eq!(events(&mut one), [MuxEvent::Closed(CloseReason::Local)]);
     assert_eq!(events(&mut one), []);
 }
 
