@@ -66,6 +66,19 @@ pub enum SecondFin {
     Sent,
 }
 
+/// By what a writer learns that the peer has let go of a stream (hazard 11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerGone {
+    /// By a second FIN: who has half-closes sends one when a stream that it had finished is closed.
+    /// Writing then ends with [`StreamEnd::Reset`](crate::mux::StreamEnd), and what was queued is
+    /// dropped here instead of there.
+    #[default]
+    SecondFin,
+    /// By nothing, as in the original: a writer without credit waits for the connection's end.
+    Nothing,
+}
+
 /// How windows of version 2 are chosen (section 7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -219,6 +232,8 @@ pub struct Config {
     pub peer_ids: PeerIds,
     /// FIN behind FIN.
     pub second_fin: SecondFin,
+    /// By what a writer learns that nobody reads.
+    pub peer_gone: PeerGone,
     /// Windows of version 2.
     pub window_size: WindowSize,
     /// Data beyond the window.
@@ -259,6 +274,7 @@ impl Default for Config {
             after_violation: AfterViolation::default(),
             peer_ids: PeerIds::default(),
             second_fin: SecondFin::default(),
+            peer_gone: PeerGone::default(),
             window_size: WindowSize::default(),
             overrun: Overrun::default(),
             overclaim: Overclaim::default(),
@@ -291,6 +307,7 @@ impl Config {
             unread_at_end: UnreadAtEnd::Drop,
             after_violation: AfterViolation::Linger,
             second_fin: SecondFin::Sent,
+            peer_gone: PeerGone::Nothing,
             window_size: WindowSize::Fixed,
             overrun: Overrun::Ignore,
             overclaim: Overclaim::FailWrites,

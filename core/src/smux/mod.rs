@@ -14,7 +14,8 @@ mod violation;
 
 pub use config::{
     AfterViolation, Config, ConfigError, Delivery, FullBacklog, FullBuffer, LateData, Overclaim,
-    Overrun, PassiveClose, PeerIds, SecondFin, UnreadAtEnd, UpdateCount, UselessFrames, WindowSize,
+    Overrun, PassiveClose, PeerGone, PeerIds, SecondFin, UnreadAtEnd, UpdateCount, UselessFrames,
+    WindowSize,
 };
 pub use connection::Connection;
 pub use frame::{Body, Command, EncodeError, Frame, Head, Update, Version};

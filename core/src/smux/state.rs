@@ -158,6 +158,8 @@ pub(super) enum Mark {
     FinReceived = 16,
     /// The first read was made.
     WasRead = 32,
+    /// The peer has let go of it: nothing that is sent will be read.
+    PeerGone = 64,
     /// It counts as open.
     Open = 128,
     /// It counts against the peer's limit.

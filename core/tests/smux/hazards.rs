@@ -5,7 +5,7 @@
 
 use super::*;
 use trunkline_core::CloseReason;
-use trunkline_core::smux::{Delivery, LateData, PeerIds, UnreadAtEnd};
+use trunkline_core::smux::{Delivery, LateData, PassiveClose, PeerGone, PeerIds, UnreadAtEnd};
 
 #[test]
 fn hazard_1_an_end_without_keep_alive_is_taken_for_dead_by_one_that_has_it() {
@@ -149,6 +149,45 @@ fn hazard_10_a_read_never_joins_two_frames_where_they_are_kept_whole() {
     let key = accepted(&mut one);
     assert_eq!(one.read(START, key, 99), Received::Data(Bytes::from_static(b"first")));
     assert_eq!(one.read(START, key, 99), Received::Data(Bytes::from_static(b"second")));
+}
+
+#[test]
+fn hazard_11_a_writer_without_credit_is_told_by_a_second_fin_that_its_reader_is_gone() {
+    for (peer_gone, passive_close, fins) in [
+        (PeerGone::SecondFin, PassiveClose::HalfOpen, Some(2)),
+        (PeerGone::Nothing, PassiveClose::HalfOpen, None),
+        (PeerGone::Nothing, PassiveClose::Strict, Some(1)),
+    ] {
+        let mut config = v2();
+        config.peer_gone = peer_gone;
+        config.passive_close = passive_close;
+        let mut one = client(config);
+        let key = opened(&mut one);
+        let mut data = Bytes::from(vec![7; 300_000]);
+        while one.write(START, key, &mut data) != Sent::Blocked {
+            // The room in the queue is less than the window.
+            if one.stats().bytes_out < 100_000 {
+                told(&mut one);
+            }
+        }
+        let mut told_after = None;
+        for count in 1..=3 {
+            feed(&mut one, fin(2, 3));
+            if events(&mut one).contains(&MuxEvent::Writable(key)) {
+                assert_eq!(told_after.replace(count), None, "told twice");
+                assert_eq!(one.write(START, key, &mut data), Sent::End(StreamEnd::Reset));
+            }
+        }
+        assert_eq!(told_after, fins, "{peer_gone:?} {passive_close:?}");
+        // What was sent before is still read, and the stream goes as any other.
+        assert_eq!(all(&mut one, key), (Vec::new(), Some(StreamEnd::Finished)));
+        if peer_gone == PeerGone::SecondFin {
+            assert_eq!(one.stats().queued_out, 0, "it would be dropped there");
+        }
+        one.forget(START, key);
+        assert_eq!(told(&mut one).last().unwrap(), "FIN 3");
+        assert_eq!((one.stats().streams, one.closed()), (0, None));
+    }
 }
 
 #[test]

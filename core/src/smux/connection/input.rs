@@ -7,8 +7,8 @@ use crate::mux::LocalEnd;
 use crate::mux::Side;
 use crate::mux::parts::{List, Pressure, Slot};
 use crate::smux::config::{
-    AfterViolation, Delivery, FullBacklog, FullBuffer, LateData, Overclaim, Overrun, PeerIds,
-    UnreadAtEnd, UselessFrames,
+    AfterViolation, Delivery, FullBacklog, FullBuffer, LateData, Overclaim, Overrun, PeerGone,
+    PeerIds, UnreadAtEnd, UselessFrames,
 };
 use crate::smux::frame::{Command, Head, Update, Version};
 use crate::smux::state::{Flow, Mark, State};
@@ -204,6 +204,7 @@ impl Connection {
         let Some(slot) = self.streams.find(id) else { return self.absent(now) };
         let Some(stream) = self.streams.get_mut(slot) else { return };
         if !stream.state.set(Mark::FinReceived) {
+            self.peer_let_go(now, slot);
             return self.absent(now);
         }
         if stream.state.is_over() {
@@ -217,6 +218,24 @@ impl Connection {
         if self.config.passive_close == crate::smux::PassiveClose::Strict {
             self.streams.tell_writable(slot);
         }
+    }
+
+    /// A second FIN came: what is written to the stream is dropped by the peer (hazard 11).
+    fn peer_let_go(&mut self, now: Instant, slot: Slot) {
+        match self.config.peer_gone {
+            PeerGone::SecondFin => {}
+            PeerGone::Nothing => return,
+        }
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        if !stream.state.set(Mark::PeerGone) {
+            return;
+        }
+        let ends = stream.state.has(Mark::FinAsked) && !stream.state.has(Mark::FinSent);
+        self.lanes.clear(now, &mut self.streams, slot);
+        if ends {
+            self.lanes.make_ready(&mut self.streams, slot);
+        }
+        self.streams.tell_writable(slot);
     }
 
     /// The head of a data frame: all of it is judged before any of it is kept.

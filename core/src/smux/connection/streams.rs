@@ -138,6 +138,9 @@ impl Connection {
         if let Some(why) = state.local_end() {
             return Some(StreamEnd::Local(why));
         }
+        if state.has(Mark::PeerGone) {
+            return Some(StreamEnd::Reset);
+        }
         if state.has(Mark::FinAsked) {
             return Some(StreamEnd::Finished);
         }
