@@ -33,13 +33,18 @@
 //!
 //! | the end | reading gives | writing gives |
 //! |---|---|---|
-//! | the peer's `finish` | what came, then [`StreamEnd::Finished`] | goes on, where the wire has [half-closes](Abilities::half_close); else [`StreamEnd::Reset`]: nobody reads it |
-//! | the peer's reset | [`StreamEnd::Reset`] at once; what came is left to [`drain`](Mux::drain) | `Reset` |
+//! | the peer's `finish` | what came, then [`StreamEnd::Finished`] | goes on; or [`StreamEnd::Reset`] |
+//! | the peer's reset | [`StreamEnd::Reset`] at once; [`drain`](Mux::drain) has what came | `Reset` |
 //! | the peer's error (wormhole) | what came before it, then [`StreamEnd::Remote`] | `Remote` |
-//! | own [`finish`](Mux::finish) | goes on; without half-closes what came until then, then the peer's end where that came first, else [`LocalEnd::Asked`] | [`StreamEnd::Finished`], and it alone gives that |
+//! | own [`finish`](Mux::finish) | goes on; or what came, then [`LocalEnd::Asked`] | `Finished` |
 //! | own [`reset`](Mux::reset) | [`LocalEnd::Asked`]; what came is gone | `Asked` |
-//! | a limit or rule that the peer broke | [`StreamEnd::Local`]; what came may be gone | the same |
-//! | the connection is over | what came, then `Finished` where the peer's end came with it, else [`StreamEnd::Connection`] | `Connection` |
+//! | a limit, or a rule of the stream | [`StreamEnd::Local`]; what came may be gone | `Local` |
+//! | the connection is over | what came, then [`StreamEnd::Connection`] | `Connection` |
+//!
+//! The second of two answers is that of a wire without [half-closes](Abilities::half_close): its end
+//! ends both directions, and who writes behind the peer's is read by nobody. An end that came first
+//! stays: behind the peer's `finish` reading gives `Finished`, whatever ends later. For writing
+//! `Finished` is this side's own end and nothing else.
 //!
 //! Streams that the peer opened before the connection ended can be [accepted](Mux::accept) behind
 //! its end, and read as all others; but not once this side has closed it. What nobody has read
