@@ -1,5 +1,5 @@
 //! F1 to F18, as far as they concern a machine alone. F7, F16 and F17 are other wires' own; F9 and F11
-//! concern futures and wakers, and stand with the bindings; F13 stands with each wire's ids; F14 is a
+//! concern futures and wakers, and stand with the bindings; F13 stands in `amounts.rs`, with the whole of F12; F14 is a
 //! part of F1 here, because no handshake precedes a stream.
 
 use std::cell::Cell;

@@ -10,6 +10,13 @@ pub(crate) trait Wire {
     fn make(side: Side, limits: Limits) -> Self::Mux;
     /// Its settings as the original has them, with these limits.
     fn reference(side: Side, limits: Limits) -> Self::Mux;
+    /// Its settings, and a few ids left to be given out.
+    fn at_the_last_ids(side: Side) -> Self::Mux;
+}
+
+/// An id near the last of a side whose first one is odd, or even.
+fn late_id(side: Side, odd: Side) -> u32 {
+    u32::MAX - if side == odd { 8 } else { 9 }
 }
 
 pub(crate) struct Yamux;
@@ -33,6 +40,12 @@ impl Wire for Yamux {
         config.limits.send_queue = send_queue;
         yamux::Connection::new(side, config).unwrap()
     }
+
+    fn at_the_last_ids(side: Side) -> Self::Mux {
+        let mut config = yamux::Config::default();
+        config.first_id = Some(late_id(side, Side::Client));
+        yamux::Connection::new(side, config).unwrap()
+    }
 }
 
 impl Wire for Wormhole {
@@ -49,12 +62,24 @@ impl Wire for Wormhole {
         config.limits = limits;
         wormhole::Connection::new(side, config).unwrap()
     }
+
+    fn at_the_last_ids(side: Side) -> Self::Mux {
+        let mut config = wormhole::Config::default();
+        config.first_id = Some(late_id(side, Side::Client));
+        wormhole::Connection::new(side, config).unwrap()
+    }
 }
 
 fn smux(side: Side, limits: Limits, mut config: smux::Config, two: bool) -> smux::Connection {
     config.limits = limits;
     config.version = if two { smux::Version::Two } else { smux::Version::One };
     smux::Connection::new(side, config).unwrap()
+}
+
+fn late_smux(side: Side, two: bool) -> smux::Connection {
+    let mut config = smux::Config::default();
+    config.id_base = Some(late_id(side, Side::Client));
+    smux(side, Limits::default(), config, two)
 }
 
 impl Wire for Smux1 {
@@ -67,6 +92,10 @@ impl Wire for Smux1 {
     fn reference(side: Side, limits: Limits) -> Self::Mux {
         smux(side, limits, smux::Config::reference(), false)
     }
+
+    fn at_the_last_ids(side: Side) -> Self::Mux {
+        late_smux(side, false)
+    }
 }
 
 impl Wire for Smux2 {
@@ -78,6 +107,10 @@ impl Wire for Smux2 {
 
     fn reference(side: Side, limits: Limits) -> Self::Mux {
         smux(side, limits, smux::Config::reference(), true)
+    }
+
+    fn at_the_last_ids(side: Side) -> Self::Mux {
+        late_smux(side, true)
     }
 }
 
