@@ -1,6 +1,6 @@
 //! F1 to F18, as far as they concern a machine alone. F7, F16 and F17 are other wires' own; F9 and F11
-//! concern futures and wakers, and stand with the bindings; F13 stands in `amounts.rs`, with the whole of F12; F14 is a
-//! part of F1 here, because no handshake precedes a stream.
+//! concern futures and wakers, and stand with the bindings; F13 stands in `amounts.rs`, with the whole of
+//! F12; F14 is a part of F1 here, because no handshake precedes a stream.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -275,11 +275,11 @@ impl<M: Mux> Watch<M> for Watcher {
     fn seen(self, mux: M) -> Seen {
         let stats = mux.stats();
         let counts = [stats.received, stats.frames_in, stats.bytes_in, stats.refused];
-        // On a connection that is over nobody can be met any more, and one that was given up before
-        // it was met never is: there it matters when somebody looked.
-        let open = mux.closed().is_none();
-        let streams = self.read.into_iter().filter(|(_, (_, end))| {
-            open && end.as_ref().is_none_or(|end| *end == StreamEnd::Finished)
+        // One that was given up before it was met never is, and of one that is given up later, even
+        // behind its end, it matters when somebody looked.
+        let streams = self.read.into_iter().filter(|(key, (_, end))| {
+            matches!(end, None | Some(StreamEnd::Finished | StreamEnd::Connection(_)))
+                && mux.read_end(*key) == *end
         });
         let by_id =
             streams.filter_map(|(key, seen)| Some((mux.stream_stats(key)?.id, seen))).collect();

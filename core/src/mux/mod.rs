@@ -43,8 +43,8 @@
 //!
 //! The second of two answers is that of a wire without [half-closes](Abilities::half_close): its end
 //! ends both directions, and who writes behind the peer's is read by nobody. An end that came first
-//! stays: behind the peer's `finish` reading gives `Finished`, whatever ends later. For writing
-//! `Finished` is this side's own end and nothing else.
+//! stays: behind the peer's `finish` reading gives `Finished` whatever ends later, but for a reset.
+//! For writing `Finished` is this side's own end and nothing else.
 //!
 //! Streams that the peer opened before the connection ended can be [accepted](Mux::accept) behind
 //! its end, and read as all others; but not once this side has closed it. What nobody has read
