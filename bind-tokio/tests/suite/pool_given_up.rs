@@ -12,6 +12,18 @@ use super::support::{cancel_at, eventually};
 /// More polls than any of these futures needs.
 const POLLS: std::ops::Range<usize> = 1..8;
 
+/// Runs a test with a future that is dropped at its first poll, its second and so on, until it is
+/// ready before it is dropped: `given_up` says whether it was dropped.
+async fn until_ready(mut given_up: impl AsyncFnMut(usize) -> bool) {
+    for polls in 1..200 {
+        if !given_up(polls).await {
+            assert!(polls > 1, "it never waits");
+            return;
+        }
+    }
+    panic!("it is never ready");
+}
+
 fn no_time(config: &mut rt::PoolConfig) {
     (config.max_idle_time, config.health_check_interval) = (None, None);
 }
@@ -32,6 +44,49 @@ fn a_get_given_up_at_any_poll_leaves_the_dial_to_others() {
             pool.close().await;
             assert_eq!((dialler.begun(), fake.handles()), (1, 1));
         }
+    });
+}
+
+#[test]
+fn a_get_given_up_at_every_poll_until_it_is_ready_leaves_nothing() {
+    rt::each(async || {
+        until_ready(async |polls| {
+            let fake = Fake::default();
+            let dialler = Dialler::with(Ends::With(fake.clone()));
+            let pool = dialler.pool(no_time);
+            let got = cancel_at(polls, pool.get()).await.map(|got| drop(got.unwrap()));
+            assert_eq!(pool.stats().waiting, 0);
+            assert!(pool.get().await.unwrap().is_same(&fake));
+            pool.close().await;
+            // This test's and the dialler's.
+            assert_eq!((fake.handles(), dialler.begun()), (2, 1));
+            got.is_none()
+        })
+        .await;
+    });
+}
+
+#[test]
+fn warm_ups_and_closes_given_up_at_every_poll_until_they_are_ready_go_on() {
+    rt::each(async || {
+        until_ready(async |polls| {
+            let dialler = Dialler::default();
+            let fakes = [(); 3].map(|()| Fake::default());
+            for (number, fake) in fakes.iter().enumerate() {
+                dialler.end(number, Ends::With(fake.clone()));
+            }
+            let pool = dialler.pool(|config| {
+                no_time(config);
+                config.min_size = 3;
+            });
+            let warmed = cancel_at(polls, pool.warm_up()).await.map(Result::unwrap);
+            eventually("all are there", || pool.len() == 3).await;
+            let closed = cancel_at(polls, pool.close()).await;
+            pool.close().await;
+            assert!(fakes.iter().all(Fake::is_closed), "one was forgotten");
+            warmed.is_none() || closed.is_none()
+        })
+        .await;
     });
 }
 
