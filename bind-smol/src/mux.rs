@@ -16,14 +16,25 @@ use crate::io::TransportIo;
 
 /// One connection that carries many streams.
 ///
-/// See [`trunkline_drive::mux::Connection`] for its methods, how it ends and what dropping it does.
+/// See [`trunkline_drive::mux::Connection`] for its methods, their errors and limits, how it ends and
+/// what dropping it does. Its futures are cancel safe: each may be dropped at any time, and nothing
+/// is lost, opened or taken by it.
+///
+/// That executor is never dropped. One of yours that is dropped lets go of the streams that its
+/// tasks held, and of nothing else.
 pub type Connection = mux::Connection<Smol>;
 
-/// The streams that the peer opens.
+/// The streams that the peer opens, as a `Stream` of them.
+///
+/// See [`trunkline_drive::mux::Incoming`] for how it ends.
 pub type Incoming = mux::Incoming<Smol>;
 
-/// Runs a multiplexer over a transport. Call it from within the runtime. The machine decides the
-/// wire: nothing else changes with it.
+/// Runs a multiplexer over a transport, in a task of its own, on smol's own executor: it can be called
+/// anywhere.
+///
+/// The machine decides the wire: a `Connection` of [`yamux`](crate::yamux), [`smux`](crate::smux) or
+/// [`wormhole`](crate::wormhole). Nothing else changes with it. A machine without a `hash_seed` gets
+/// a random one. The transport is dropped when the connection is over.
 pub fn connection_over<T>(transport: T, machine: impl Mux + Send + 'static) -> Connection
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -33,21 +44,43 @@ where
 
 /// One stream of a [`Connection`], with smol's traits.
 ///
-/// [`trunkline_drive::mux::Stream`] has what it can do beyond them, how it ends and what dropping it
-/// does. Closing it ends this side's direction behind what was written, as
-/// [`finish`](trunkline_drive::mux::Stream::finish) does. `flush` does nothing: sending begins in
-/// the same turn at the latest.
+/// [`trunkline_drive::mux::Stream`] has what it can do beyond them: `finish`, `reset`, `closed`,
+/// `read_end`, `write_end`, `drain`, `stats` and `abilities`.
+///
+/// - **Reading** gives 0 bytes only at an end that the peer sent in order. A stream that was reset or
+///   refused, or whose connection is over, is an error, of which [`MuxError::of`](crate::MuxError::of)
+///   tells why.
+/// - **Writing** takes what window and queue have room for, and waits where there is none. Of what was
+///   taken all is sent, unless the stream or the connection ends before.
+/// - **Flushing** does nothing: sending begins in the same turn at the latest.
+/// - **Ending** it (`close`) ends this side's direction behind what was written, as
+///   [`finish`](trunkline_drive::mux::Stream::finish) does; on a wire without half-close (wormhole)
+///   it ends the stream. What goes over the wire stands in `docs/protocols/yamux.md` section 6,
+///   `smux.md` section 5 and `wormhole.md` section 4.
+/// - **Dropping** it sends what was written, and resets it if the peer's end was not read; see
+///   [`trunkline_drive::mux::Stream`].
+///
+/// Every future of it is cancel safe, as long as it is one call of the trait: `write_all` and
+/// `read_exact` of a runtime's extensions do not say how far they came.
+///
+/// # Sharing a thread
+///
+/// smol has no budget for tasks: one that reads a stream which is always ready keeps its thread
+/// until nothing is there. Where others share it, yield now and then, as
+/// `futures_lite::future::yield_now` does. The connection itself runs on smol's own executor.
 #[derive(Debug)]
 pub struct Stream(mux::Stream);
 
 /// The reading half of a [`Stream`].
 ///
-/// See [`trunkline_drive::mux::ReadHalf`] for what it can do beyond the trait.
+/// Dropping it while the writing half lives leaves what comes unread. See
+/// [`trunkline_drive::mux::ReadHalf`] for what it can do beyond the trait.
 #[derive(Debug)]
 pub struct ReadHalf(mux::ReadHalf);
 
 /// The writing half of a [`Stream`].
 ///
+/// Dropping it ends this side's direction behind what was written, where the wire can end one alone.
 /// See [`trunkline_drive::mux::WriteHalf`] for what it can do beyond the trait.
 #[derive(Debug)]
 pub struct WriteHalf(mux::WriteHalf);

@@ -18,6 +18,28 @@
 //! println!("{} {}", String::from_utf8_lossy(&output.stdout), output.status);
 //! # Ok(()) }
 //! ```
+//!
+//! # Multiplexers
+//!
+//! [`connection_over`] runs many streams over one transport, by the wire of the machine it is given:
+//! [`yamux`], [`smux`] or [`wormhole`]. A [`Connection`] opens and accepts [`Stream`]s, a [`Pool`]
+//! keeps many connections as one.
+//!
+//! ```no_run
+//! use trunkline_tokio::{Side, connection_over, yamux};
+//!
+//! # async fn example(transport: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+//! let machine = yamux::Connection::new(Side::Client, yamux::Config::default())?; // the wire
+//! let connection = connection_over(transport, machine);
+//! let mut stream = connection.open().await?;
+//! stream.write_bytes(&mut "hello".into()).await?;
+//! stream.finish();
+//! while let Some(bytes) = stream.read_chunk().await? {
+//!     println!("{} bytes", bytes.len());
+//! }
+//! connection.close().await;
+//! # Ok(()) }
+//! ```
 #![forbid(unsafe_code)]
 
 mod exec;

@@ -13,7 +13,7 @@ use trunkline_tokio::{Connection, Side, Stream, connection_over, smux, yamux};
 
 /// Runs a test on a thread of its own: one that keeps its thread to itself fails all the same.
 fn on_one_thread<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    let (done, over) = mpsc::channel();
+    let (done, over) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(test());

@@ -26,15 +26,15 @@ struct Waiting<T>(mpsc::Receiver<T>);
 
 /// Returns once the future has been polled in vain.
 fn wait<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Waiting<T> {
-    let (polled, begun) = mpsc::channel();
-    let (told, result) = mpsc::channel();
+    let (polled, begun) = mpsc::sync_channel(1);
+    let (told, result) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let value = runtime.block_on(async {
             let mut future = pin!(future);
             poll_fn(|cx| {
                 let poll = future.as_mut().poll(cx);
-                let _ = polled.send(poll.is_pending());
+                let _ = polled.try_send(poll.is_pending());
                 poll
             })
             .await

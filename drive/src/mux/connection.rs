@@ -77,13 +77,15 @@ impl<R: Runtime> Connection<R> {
     /// Opens a stream. The peer learns of it at the end of the turn at the latest, together with
     /// what is written until then.
     ///
-    /// Waits while as many own opens wait for the peer as may, in the order of asking. Cancel safe:
-    /// no stream is opened unless it is returned.
+    /// Waits while as many own opens wait for the peer as may
+    /// ([`Limits::opens_waiting`](trunkline_core::Limits), on wires that acknowledge them), in the
+    /// order of asking. Cancel safe: no stream is opened unless it is returned.
     ///
     /// # Errors
     ///
-    /// When the connection is over or closing, the peer wants no more streams, ids are used up, or
-    /// the budget has no room.
+    /// [`MuxError::Connection`] when the connection is over; [`MuxError::Open`] when it is closing, the
+    /// peer wants no more streams, ids are used up, or the budget has no room: the last alone may
+    /// pass, when other streams end.
     pub async fn open(&self) -> io::Result<R::Stream> {
         let mut waits = self.waits(Wish::Open);
         let key =
@@ -95,7 +97,8 @@ impl<R: Runtime> Connection<R> {
     /// The next stream that the peer opened, in order of arrival; also one that waited when the
     /// connection ended, unless this side ended it.
     ///
-    /// Cancel safe: no stream is taken unless it is returned.
+    /// Those that nobody takes wait, up to [`Limits::backlog`](trunkline_core::Limits); further ones
+    /// are refused, as the wire can. Cancel safe: no stream is taken unless it is returned.
     ///
     /// # Errors
     ///
@@ -114,7 +117,8 @@ impl<R: Runtime> Connection<R> {
         Incoming { connection: self.clone(), spot: Spot::default(), over: false }
     }
 
-    /// Asks the peer for a sign of life, and says how long it took.
+    /// Asks the peer for a sign of life, and says how long it took. Waits its turn while as many
+    /// pings as may are on their way.
     ///
     /// Cancel safe: a dropped ping is sent or not, and its answer is ignored.
     ///
@@ -144,7 +148,7 @@ impl<R: Runtime> Connection<R> {
         async move { poll_fn(|cx| waits.shared.0.poll_closed(cx, &mut waits.spot, true)).await }
     }
 
-    /// Ends the connection at once; what was not sent is gone.
+    /// Ends the connection at once; what was not sent is gone. Harmless once it is over.
     pub fn abort(&self) {
         self.shared.0.abort();
     }

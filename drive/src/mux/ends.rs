@@ -1,11 +1,13 @@
 //! Who waits for the end of which stream, apart from its reader and its writer.
 
 use std::collections::BTreeMap;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
-use trunkline_core::mux::StreamKey;
+use trunkline_core::mux::{Mux, StreamEnd, StreamKey};
 
+use super::state::State;
 use super::wakes::Wakes;
+use crate::Io;
 
 /// A place among those that wait; none before the first wait.
 #[derive(Debug, Default)]
@@ -55,5 +57,21 @@ impl Ends {
 
     fn of(&self, stream: StreamKey) -> Option<(StreamKey, u64)> {
         self.waiting.range((stream, 0)..=(stream, u64::MAX)).next().map(|(key, _)| *key)
+    }
+}
+
+impl<M: Mux, I: Io> State<M, I> {
+    /// Ready once nothing can be written to the stream any more.
+    pub(super) fn poll_end(
+        &mut self,
+        cx: &Context<'_>,
+        stream: StreamKey,
+        place: &mut EndPlace,
+    ) -> Poll<StreamEnd> {
+        let end = self.machine.watch(stream);
+        if end.is_none() {
+            self.ends.wait(stream, place, cx.waker());
+        }
+        end.map_or(Poll::Pending, Poll::Ready)
     }
 }

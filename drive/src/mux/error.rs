@@ -8,6 +8,11 @@ use trunkline_core::mux::{LocalEnd, OpenRefusal, StreamEnd};
 
 /// Why a connection or a stream did not do what was asked: the source of the handles' `io::Error`s.
 ///
+/// The `io::Error`'s kind: `ConnectionReset` for what the peer broke off, `ConnectionAborted` for what
+/// this side did, `TimedOut`, `InvalidData` for a violation, `BrokenPipe` for a write behind one's own
+/// end, `NotConnected` for a stream that cannot be opened (`OutOfMemory` when it is for the budget) and
+/// `Unsupported`; for a connection that is over, by why it is.
+///
 /// ```
 /// # use trunkline_drive::mux::MuxError;
 /// fn was_reset(error: &std::io::Error) -> bool {

@@ -528,14 +528,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         stream: StreamKey,
         place: &mut EndPlace,
     ) -> Poll<StreamEnd> {
-        let mut state = self.lock();
-        match state.machine.watch(stream) {
-            Some(end) => Poll::Ready(end),
-            None => {
-                state.ends.wait(stream, place, cx.waker());
-                Poll::Pending
-            }
-        }
+        self.lock().poll_end(cx, stream, place)
     }
 
     fn leave_end(&self, stream: StreamKey, place: &mut EndPlace) {

@@ -23,7 +23,7 @@ use super::handle::{Handle, Pieces};
 ///
 /// # Dropping
 ///
-/// Dropping a stream lets go of it: what was written is still sent. When the peer's direction was
+/// Dropping a stream lets go of it, and never waits: what was written is still sent. When the peer's direction was
 /// read to its end, this side's direction is ended behind what was written; when not (something may
 /// be lost by it), the stream is reset, where the wire can. One task at a time reads, and one
 /// writes; a second task in the same direction takes the first one's wake-up.
@@ -132,8 +132,9 @@ impl Stream {
         self.handle.finish(self.key);
     }
 
-    /// Ends both directions at once and by force; what was not sent, and not read, is gone.
-    /// Harmless where the stream is over.
+    /// Ends both directions at once and by force; what was not sent, and not read, is gone. The peer
+    /// can tell it from an orderly end where the wire has [`reset`](Abilities::reset). Harmless where
+    /// the stream is over.
     pub fn reset(&self) {
         self.handle.reset(self.key);
     }
@@ -173,7 +174,7 @@ impl Stream {
         poll_fn(|cx| waits.stream.handle.poll_end(cx, waits.stream.key, &mut waits.place)).await
     }
 
-    /// The stream's counters.
+    /// The stream's counters, also behind its end.
     #[must_use]
     pub fn stats(&self) -> Option<StreamStats> {
         self.handle.stream_stats(self.key)
