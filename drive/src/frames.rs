@@ -2,21 +2,29 @@
 
 use std::io::IoSlice;
 
-use trunkline_core::Segment;
 use trunkline_core::mux::Reserved;
 
 /// Most frames of one write.
 pub(crate) const MOST_FRAMES: usize = 4;
 
+/// Room for a head; those of the wires here have 12 bytes at most.
+const HEAD: usize = 16;
+
 /// Most bytes of payload of one write: others want their turn.
 const MOST_BYTES: usize = 64 << 10;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Frame {
+    head: [u8; HEAD],
+    head_len: u8,
+    len: usize,
+}
 
 /// Frames that were reserved one after the other for one write of a caller: their heads, and how
 /// much of the payload stands behind each.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    heads: [Option<Segment>; MOST_FRAMES],
-    lens: [usize; MOST_FRAMES],
+    frames: [Frame; MOST_FRAMES],
     count: usize,
     payload: usize,
     bytes: usize,
@@ -30,16 +38,27 @@ impl Frames {
     ) -> Self {
         let mut frames = Self::default();
         let total = total.min(MOST_BYTES);
-        let slots = frames.heads.iter_mut().zip(&mut frames.lens);
-        for (head, len) in slots {
-            let left = total - frames.payload;
-            let Some(reserved) = (left > 0).then(|| reserve(left)).flatten() else { break };
-            frames.bytes += reserved.head.len() + reserved.len;
-            frames.payload += reserved.len.min(left);
-            (*head, *len) = (Some(reserved.head), reserved.len);
-            frames.count += 1;
+        while frames.count < MOST_FRAMES && frames.payload < total {
+            let Some(reserved) = reserve(total - frames.payload) else { break };
+            frames.push(&reserved);
         }
         frames
+    }
+
+    fn push(&mut self, reserved: &Reserved) {
+        let Some(frame) = self.frames.get_mut(self.count) else { return };
+        for part in reserved.head.slices() {
+            let at = usize::from(frame.head_len);
+            if let Some(room) = frame.head.get_mut(at..at + part.len()) {
+                room.copy_from_slice(part);
+                frame.head_len += part.len() as u8;
+            }
+        }
+        debug_assert_eq!(usize::from(frame.head_len), reserved.head.len());
+        frame.len = reserved.len;
+        self.bytes += usize::from(frame.head_len) + frame.len;
+        self.payload += frame.len;
+        self.count += 1;
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -60,13 +79,9 @@ impl Frames {
     pub(crate) fn each<'a>(&'a self, bufs: &'a [IoSlice<'_>], mut take: impl FnMut(&'a [u8])) {
         let mut bufs = bufs.iter();
         let mut rest: &'a [u8] = &[];
-        for (head, len) in self.heads.iter().flatten().zip(self.lens) {
-            for part in head.slices() {
-                if !part.is_empty() {
-                    take(part);
-                }
-            }
-            let mut left = len;
+        for frame in self.frames.iter().take(self.count) {
+            take(frame.head.get(..usize::from(frame.head_len)).unwrap_or_default());
+            let mut left = frame.len;
             while left > 0 {
                 if rest.is_empty() {
                     let Some(buf) = bufs.next() else { return };
@@ -86,6 +101,7 @@ impl Frames {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use trunkline_core::Segment;
 
     fn reserved(head: u8, len: usize) -> Reserved {
         let head = Segment::new(&[head; 2], Bytes::new(), &[]).unwrap();

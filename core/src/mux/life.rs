@@ -145,8 +145,13 @@ impl Life {
 }
 
 /// The first of several deadlines.
+#[inline]
 pub(crate) fn earliest<const N: usize>(deadlines: [Option<Instant>; N]) -> Option<Instant> {
-    deadlines.into_iter().flatten().min()
+    let mut first: Option<Instant> = None;
+    for at in deadlines.into_iter().flatten() {
+        first = Some(first.map_or(at, |first| first.min(at)));
+    }
+    first
 }
 
 /// A clock that fires again and again, from the first time it is told.

@@ -17,6 +17,7 @@ use super::ends::EndPlace;
 use super::handoff::{Bell, Std};
 use super::line::Place;
 use super::link::Link;
+use super::pieces::Pieces;
 use super::slots::For;
 use super::state::{Ping, State};
 use super::wakes::Wakes;
@@ -30,34 +31,6 @@ const THROUGH: usize = 4 << 10;
 
 /// Bytes that one read of a caller's slice gathers before it is content.
 const CONTENT: usize = 16 << 10;
-
-/// Pieces that one read gathers.
-const PIECES: usize = 8;
-
-/// Pieces of a stream, taken out under the lock and copied outside of it.
-#[derive(Debug)]
-pub(super) struct Pieces {
-    pieces: [Bytes; PIECES],
-    count: usize,
-}
-
-impl Pieces {
-    pub(super) const fn new() -> Self {
-        Self { pieces: [const { Bytes::new() }; PIECES], count: 0 }
-    }
-
-    fn push(&mut self, bytes: Bytes) -> bool {
-        if let Some(slot) = self.pieces.get_mut(self.count) {
-            *slot = bytes;
-            self.count += 1;
-        }
-        self.count < PIECES
-    }
-
-    pub(super) fn take(self) -> impl Iterator<Item = Bytes> {
-        self.pieces.into_iter().take(self.count)
-    }
-}
 
 /// Where a future of the connection waits.
 #[derive(Debug, Default)]
@@ -179,12 +152,38 @@ impl<M: Mux, I: Io> Core<M, I> {
         result
     }
 
+    /// Reads: where there is nothing, nothing has changed.
+    fn read<R>(&self, call: impl FnOnce(&mut State<M, I>, Instant) -> Poll<R>) -> Poll<R> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let result = call(&mut state, now);
+        if result.is_ready() {
+            self.settle_quietly(state, now);
+        }
+        result
+    }
+
     /// The end of every command: whoever is to be woken is woken, outside of the lock.
     fn settle(&self, mut state: MutexGuard<'_, State<M, I>>, now: Instant, mut wakes: Wakes) {
         state.hand_out(now, &mut wakes);
         let ring = state.must_ring();
         drop(state);
         wakes.wake();
+        if ring {
+            self.bell.ring();
+        }
+    }
+
+    /// The end of a command that wakes nobody but by what the machine tells, which is seldom
+    /// anything.
+    fn settle_quietly(&self, mut state: MutexGuard<'_, State<M, I>>, now: Instant) {
+        if let Some(event) = state.machine.poll_event() {
+            let mut wakes = Wakes::new();
+            state.tell(event, now, &mut wakes);
+            return self.settle(state, now, wakes);
+        }
+        let ring = state.must_ring();
+        drop(state);
         if ring {
             self.bell.ring();
         }
@@ -212,13 +211,13 @@ impl<M: Mux, I: Io> Core<M, I> {
     }
 
     /// Writes what the machine holds into the transport at once, if nobody else is at it.
-    fn write_now(&self, mut state: MutexGuard<'_, State<M, I>>, now: Instant, wakes: Wakes) {
+    fn write_now(&self, mut state: MutexGuard<'_, State<M, I>>, now: Instant) {
         let may = state.desk.tool().is_some_and(|link| link.may_write_through());
         let Some(mut link) = may.then(|| state.desk.take()).flatten() else {
-            return self.settle(state, now, wakes);
+            return self.settle_quietly(state, now);
         };
         link.fill(&mut state.machine, now);
-        let mut wakes = wakes;
+        let mut wakes = Wakes::new();
         state.hand_out(now, &mut wakes);
         drop(state);
         wakes.wake();
@@ -413,7 +412,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         max: usize,
         pieces: &mut Pieces,
     ) -> Poll<io::Result<()>> {
-        self.command(|state, now, _| {
+        self.read(|state, now| {
             let mut left = max;
             let mut some = false;
             loop {
@@ -443,7 +442,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         cx: &mut Context<'_>,
         stream: StreamKey,
     ) -> Poll<io::Result<Option<Bytes>>> {
-        self.command(|state, now, _| match state.machine.read(now, stream, usize::MAX) {
+        self.read(|state, now| match state.machine.read(now, stream, usize::MAX) {
             Received::Data(bytes) => Poll::Ready(Ok(Some(bytes))),
             Received::Blocked => {
                 state.slots.wait(stream, For::Reading, cx.waker());
@@ -464,7 +463,6 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         let bufs = bufs.get(..MOST_PARTS).unwrap_or(bufs);
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let now = self.clock.now();
-        let wakes = Wakes::new();
         let mut state = self.lock();
         let through = total >= THROUGH || state.eager.take();
         let may = state.desk.tool().is_some_and(|link| match through {
@@ -478,7 +476,7 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
                     if let Some(link) = state.desk.tool_mut() {
                         link.stage(&frames, bufs);
                     }
-                    self.settle(state, now, wakes);
+                    self.settle_quietly(state, now);
                 } else if let Some(mut link) = state.desk.take() {
                     state.eager.went();
                     drop(state);
@@ -491,9 +489,9 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         let mut data = state.copy(bufs, total);
         let sent = state.write(cx, now, stream, &mut data);
         if total >= THROUGH && sent.is_ready() {
-            self.write_now(state, now, wakes);
+            self.write_now(state, now);
         } else {
-            self.settle(state, now, wakes);
+            self.settle_quietly(state, now);
         }
         sent
     }
@@ -505,7 +503,6 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         data: &mut Bytes,
     ) -> Poll<io::Result<usize>> {
         let now = self.clock.now();
-        let wakes = Wakes::new();
         let mut state = self.lock();
         let sent = state.write(cx, now, stream, data);
         let through = match sent {
@@ -515,9 +512,9 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         };
         if through {
             state.eager.went();
-            self.write_now(state, now, wakes);
+            self.write_now(state, now);
         } else {
-            self.settle(state, now, wakes);
+            self.settle_quietly(state, now);
         }
         sent
     }

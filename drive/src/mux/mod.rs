@@ -27,6 +27,7 @@ mod handle;
 mod handoff;
 mod line;
 mod link;
+mod pieces;
 mod slots;
 mod state;
 mod stream;

@@ -99,29 +99,34 @@ impl<M: Mux, I: Io> State<M, I> {
     /// Takes in what the machine tells, and notes whom to wake.
     pub(super) fn hand_out(&mut self, now: Instant, wakes: &mut Wakes) {
         while let Some(event) = self.machine.poll_event() {
-            match event {
-                MuxEvent::Readable(stream) => wakes.push(self.slots.take(stream, For::Reading)),
-                MuxEvent::Writable(stream) => {
-                    wakes.push(self.slots.take(stream, For::Writing));
-                    if self.ends.waits_for(stream) && self.machine.watch(stream).is_some() {
-                        self.ends.tell(stream, wakes);
-                    }
+            self.tell(event, now, wakes);
+        }
+    }
+
+    /// Takes in one thing that the machine tells.
+    pub(super) fn tell(&mut self, event: MuxEvent, now: Instant, wakes: &mut Wakes) {
+        match event {
+            MuxEvent::Readable(stream) => wakes.push(self.slots.take(stream, For::Reading)),
+            MuxEvent::Writable(stream) => {
+                wakes.push(self.slots.take(stream, For::Writing));
+                if self.ends.waits_for(stream) && self.machine.watch(stream).is_some() {
+                    self.ends.tell(stream, wakes);
                 }
-                MuxEvent::Acceptable if self.listening => self.lines.accept.tell(wakes),
-                MuxEvent::Acceptable => self.refuse(now),
-                MuxEvent::Openable => self.lines.open.tell(wakes),
-                MuxEvent::GoneAway => {
-                    tracing::debug!(parent: &self.span, "the other side takes no more streams");
-                    self.gone_away = true;
-                    self.lines.open.tell_all(wakes);
-                }
-                MuxEvent::Pong { number, round_trip } => self.answered(number, round_trip, wakes),
-                MuxEvent::Closed(reason) => {
-                    tracing::debug!(parent: &self.span, %reason, "connection over");
-                    self.wake_all(wakes);
-                }
-                _ => {}
             }
+            MuxEvent::Acceptable if self.listening => self.lines.accept.tell(wakes),
+            MuxEvent::Acceptable => self.refuse(now),
+            MuxEvent::Openable => self.lines.open.tell(wakes),
+            MuxEvent::GoneAway => {
+                tracing::debug!(parent: &self.span, "the other side takes no more streams");
+                self.gone_away = true;
+                self.lines.open.tell_all(wakes);
+            }
+            MuxEvent::Pong { number, round_trip } => self.answered(number, round_trip, wakes),
+            MuxEvent::Closed(reason) => {
+                tracing::debug!(parent: &self.span, %reason, "connection over");
+                self.wake_all(wakes);
+            }
+            _ => {}
         }
     }
 

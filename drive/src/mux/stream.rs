@@ -10,7 +10,8 @@ use bytes::Bytes;
 use trunkline_core::mux::{Abilities, StreamEnd, StreamKey, StreamStats};
 
 use super::ends::EndPlace;
-use super::handle::{Handle, Pieces};
+use super::handle::Handle;
+use super::pieces::Pieces;
 
 /// One stream: both of its directions.
 ///
@@ -198,9 +199,9 @@ impl Stream {
         let mut pieces = Pieces::new();
         std::task::ready!(self.handle.poll_read(cx, self.key, room, &mut pieces))?;
         let mut count = 0;
-        for piece in pieces.take() {
+        for piece in pieces.iter() {
             count += piece.len();
-            take(&piece);
+            take(piece);
         }
         Poll::Ready(Ok(count))
     }
