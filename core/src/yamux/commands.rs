@@ -319,9 +319,14 @@ impl Mux for Connection {
 impl Connection {
     fn open_stream(&mut self, now: Instant, id: u32) -> Option<Slot> {
         // Only where foreign ids are accepted (section 8) can one be in the way; it loses its place,
-        // as in the original, and whoever holds it learns of it: the peer gave its id twice.
+        // as in the original: its reader waits on, and nothing more leaves under what was its id.
         if let Some(other) = self.streams.find(id) {
-            self.displaced(now, other);
+            if let Some(stream) = self.streams.get_mut(other) {
+                stream.state.set(Marks::FIN_SENT);
+            }
+            self.lanes.clear(now, &mut self.streams, other);
+            self.streams.tell_writable(other);
+            self.release(other);
         }
         let mut state = State { credit: INITIAL_WINDOW, ..State::default() };
         state.window = Window::new(self.tuner.rule.initial).begun(INITIAL_WINDOW);
