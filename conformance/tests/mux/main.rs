@@ -4,4 +4,5 @@ mod amounts;
 mod ends;
 mod faults;
 mod laws;
+mod model;
 mod wires;

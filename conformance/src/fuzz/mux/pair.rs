@@ -1,11 +1,11 @@
 //! Two machines through a transport that cuts bytes anywhere, against a model: for each stream and
-//! direction what was written, what was read, and how it ended.
+//! direction what was written, what was read, and how it ended; also when the connection ends.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_core::mux::{Finished, Mux as _, Opened, Received, Sent, Side, StreamEnd, StreamKey};
-use trunkline_core::{Instant, Machine as _};
+use trunkline_core::{CloseReason, Instant, Machine as _};
 
 use super::super::ops::Ops;
 use super::{START, Wire, drain_events, sound};
@@ -20,15 +20,20 @@ pub(crate) fn run<W: Wire>(input: &[u8]) {
         half_close,
         streams: Vec::new(),
         pipes: [Vec::new(), Vec::new()],
+        gone_away: [false; 2],
+        closing: [false; 2],
         now: START,
     };
     let mut ops = Ops::new(rest);
     while let Some(op) = ops.next() {
         world.step(op, &mut ops);
-        if world.machines.iter().any(|machine| machine.closed().is_some()) {
-            // A deadline passed: what was written may be lost, and nothing pretends otherwise.
-            return;
+        if world.is_over() {
+            return world.part();
         }
+    }
+    if world.closing.contains(&true) {
+        while !world.is_over() && (world.carry(0, 100, 100_000) | world.carry(1, 100, 100_000)) {}
+        return world.part();
     }
     world.settle();
 }
@@ -59,7 +64,16 @@ struct World<W: Wire> {
     streams: Vec<Stream>,
     /// Bytes under way, by the side that sent them.
     pipes: [Vec<u8>; 2],
+    /// Which side wants no more streams, and which has closed in order.
+    gone_away: [bool; 2],
+    closing: [bool; 2],
     now: Instant,
+}
+
+fn set(flags: &mut [bool; 2], side: usize) {
+    if let Some(flag) = flags.get_mut(side) {
+        *flag = true;
+    }
 }
 
 /// The byte at a place of a direction: what is lost, doubled or given to another stream shows.
@@ -81,6 +95,7 @@ impl<W: Wire> World<W> {
             9 => self.reset(side, index),
             10 => drop(self.machine(side).map(|machine| machine.ping(START))),
             11 => self.wait(u64::from(ops.byte())),
+            12 => self.rarely(side, index, ops.byte()),
             _ => drop(self.carry(side, ops.size(), ops.size() * 5)),
         }
     }
@@ -102,10 +117,11 @@ impl<W: Wire> World<W> {
 
     fn open(&mut self, side: usize) {
         let now = self.now;
+        let broken = self.gone_away.get(1 - side).copied().unwrap_or_default();
         let Some(machine) = self.machine(side) else { return };
         let Opened::Stream(key) = machine.open(now) else { return };
         let id = machine.stream_stats(key).map_or(0, |stats| stats.id);
-        let mut stream = Stream { id, ..Stream::default() };
+        let mut stream = Stream { id, broken, ..Stream::default() };
         if let Some(place) = stream.keys.get_mut(side) {
             *place = Some(key);
         }
@@ -127,6 +143,7 @@ impl<W: Wire> World<W> {
 
     fn write(&mut self, side: usize, index: usize, len: usize) {
         let now = self.now;
+        let over = self.closing.get(side).copied().unwrap_or_default();
         let Some((stream, key, machine)) = self.at(side, index) else { return };
         let (id, broken) = (stream.id, stream.broken);
         let Some(way) = stream.ways.get_mut(side) else { return };
@@ -139,7 +156,10 @@ impl<W: Wire> World<W> {
             }
             Sent::Blocked => assert!(!way.finished, "it was finished"),
             Sent::End(end) => {
-                assert!(way.finished || broken, "stream {id} cannot be written to: {end:?}");
+                assert!(
+                    way.finished || broken || over,
+                    "stream {id} cannot be written to: {end:?}"
+                );
             }
             Sent::Unknown => assert!(broken, "nobody forgot stream {id}"),
         }
@@ -148,7 +168,7 @@ impl<W: Wire> World<W> {
     fn read(&mut self, side: usize, index: usize, max: usize) -> bool {
         let now = self.now;
         let Some((stream, key, machine)) = self.at(side, index) else { return false };
-        let (id, broken) = (stream.id, stream.broken);
+        let (id, broken, over) = (stream.id, stream.broken, machine.closed().is_some());
         let Some(way) = stream.ways.get_mut(1 - side) else { return false };
         match machine.read(now, key, max) {
             Received::Data(bytes) => {
@@ -165,6 +185,11 @@ impl<W: Wire> World<W> {
                 let whole = way.finished && way.read == way.written;
                 assert!(whole || broken, "stream {id} ends early: {way:?}");
                 way.ended = true;
+                false
+            }
+            Received::End(StreamEnd::Connection(_)) => {
+                assert!(over, "stream {id} ends with a connection that goes on");
+                assert!(!way.ended, "stream {id} had ended");
                 false
             }
             Received::End(end) => {
@@ -196,6 +221,99 @@ impl<W: Wire> World<W> {
         let Some((stream, key, machine)) = self.at(side, index) else { return };
         machine.reset(now, key);
         stream.broken = true;
+    }
+
+    /// What ends streams or the connection, and so may not come too often.
+    fn rarely(&mut self, side: usize, index: usize, op: u8) {
+        let now = self.now;
+        let Some(machine) = self.machines.get_mut(side) else { return };
+        match op {
+            0..=63 => self.forget(side, index),
+            64..=69 => {
+                machine.go_away(now);
+                self.refuses(side);
+            }
+            70..=79 => {
+                machine.close(now);
+                set(&mut self.closing, side);
+                self.refuses(side);
+            }
+            80..=81 => machine.abort(now),
+            // The link breaks: what is under way is lost, and comes to its end in both directions.
+            82..=83 => {
+                self.pipes = [Vec::new(), Vec::new()];
+                self.machines.iter_mut().for_each(|machine| machine.handle_eof(now));
+            }
+            _ => {}
+        }
+    }
+
+    /// A side takes no more streams: those that it has not met may be refused.
+    fn refuses(&mut self, side: usize) {
+        set(&mut self.gone_away, side);
+        let unmet = |stream: &&mut Stream| stream.keys.get(side).copied().flatten().is_none();
+        self.streams.iter_mut().filter(unmet).for_each(|stream| stream.broken = true);
+    }
+
+    fn forget(&mut self, side: usize, index: usize) {
+        let now = self.now;
+        let Some((stream, key, machine)) = self.at(side, index) else { return };
+        machine.forget(now, key);
+        assert_eq!(machine.read(now, key, 1), Received::Unknown);
+        stream.broken = true;
+    }
+
+    fn is_over(&self) -> bool {
+        self.machines.iter().any(|machine| machine.closed().is_some())
+    }
+
+    /// The connection has ended at one side or both: what is under way still arrives, then the end.
+    /// What came whole is accepted and read; what did not is never said to be whole.
+    fn part(&mut self) {
+        let now = self.now;
+        let before = self.machines.each_ref().map(|machine| machine.closed().cloned());
+        for (side, machine) in self.machines.iter_mut().enumerate() {
+            let coming = self.pipes.get_mut(1 - side).map(std::mem::take).unwrap_or_default();
+            machine.handle_input(now, coming.into());
+            machine.handle_eof(now);
+        }
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for side in [0, 1] {
+                moved |= self.accept(side);
+                for index in 0..self.streams.len() {
+                    while self.read(side, index, 70_000) {
+                        moved = true;
+                    }
+                }
+                if let Some(machine) = self.machine(side) {
+                    moved |= machine.poll_transmit(now).is_some();
+                    drain_events(machine);
+                    sound(machine);
+                }
+            }
+        }
+        for (side, [ended, other]) in [[0, 1], [1, 0]].into_iter().enumerate() {
+            let (Some(Some(reason)), Some(None)) = (before.get(ended), before.get(other)) else {
+                continue;
+            };
+            let aborted = !self.closing.get(side).copied().unwrap_or_default();
+            if *reason != CloseReason::Local || aborted {
+                continue;
+            }
+            // It closed in order, and the other one had not: all that it wrote arrived.
+            for stream in self.streams.iter().filter(|stream| !stream.broken) {
+                let met = stream.keys.get(other).copied().flatten().is_some();
+                let Some(way) = stream.ways.get(ended) else { continue };
+                let whole = way.read == way.written && way.ended == way.finished;
+                assert!(!met || whole, "not all arrived before the end: {stream:?}");
+                assert!(met || !way.finished, "never to be accepted: {stream:?}");
+            }
+        }
+        for machine in &self.machines {
+            assert!(machine.closed().is_some(), "its link is gone, and it goes on");
+        }
     }
 
     fn wait(&mut self, millis: u64) {
