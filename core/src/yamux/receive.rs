@@ -277,19 +277,6 @@ impl Connection {
 
     fn peer_reset(&mut self, now: Instant, slot: Slot) -> Verdict {
         let waited = self.streams.get(slot).is_some_and(|stream| stream.is_waiting());
-        self.displaced(now, slot);
-        if !waited {
-            return Ok(());
-        }
-        if self.config.dead_streams == DeadStreams::Drop {
-            self.inbox.clear(&mut self.streams, slot);
-            self.streams.forget(slot);
-        }
-        self.guards.count(now, Flood::Resets)
-    }
-
-    /// A stream's id is no longer its own, by the peer's doing: nothing more is sent or received.
-    pub(super) fn displaced(&mut self, now: Instant, slot: Slot) {
         self.counters.reset += 1;
         if let Some(stream) = self.streams.get_mut(slot) {
             stream.state.over = Over::ResetByPeer;
@@ -298,6 +285,14 @@ impl Connection {
         self.streams.tell_readable(slot);
         self.streams.tell_writable(slot);
         self.release(slot);
+        if !waited {
+            return Ok(());
+        }
+        if self.config.dead_streams == DeadStreams::Drop {
+            self.inbox.clear(&mut self.streams, slot);
+            self.streams.forget(slot);
+        }
+        self.guards.count(now, Flood::Resets)
     }
 
     /// Ends a stream by force from this side; what it has received is gone too.
