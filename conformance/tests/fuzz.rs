@@ -36,7 +36,19 @@ fn hold(target: &str) {
 }
 
 /// Inputs that fuzzing found to break something once, by target; in hexadecimal.
-const FOUND: [(&str, &str); 1] = [
+const FOUND: [(&str, &str); 2] = [
+    // What could be held of a stream before its HANDSHAKE hung on the pieces it came in.
+    (
+        "wormhole_session",
+        "ddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd8dd0400dddddd\
+         dddddddd4949494965666768f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1\
+         f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1696afcf607ed1c\
+         0711fe130017010243440002434411071300000000000000000000000000000000000000000000000000\
+         000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
+         000000000000000000000000000000000000000000000000000000000000000000000049494949494949\
+         494949494949494949494949494949494949494949494949d6d6d6d6d60b000000d6e0d6d6d6d6d6d6d6\
+         d6000bb80a01010000000101000001081113",
+    ),
     // A stream whose id the peer had opened before (foreign ids accepted) kept what was unsent.
     (
         "yamux_ops",

@@ -14,15 +14,19 @@ const STREAMS: usize = 16;
 /// The most bytes held, over all of them.
 const BYTES: usize = 64 << 10;
 
-/// The most frames held of one stream; each is a copy of its own.
-const PIECES: usize = 64;
+/// The most frames held of one stream.
+const FRAMES: usize = 64;
 
 /// What came for a stream before its HANDSHAKE.
 #[derive(Debug)]
 pub(super) struct Held {
     id: u32,
-    pub(super) pieces: Vec<Bytes>,
-    bytes: usize,
+    /// Copied and joined: a held piece must not pin the chunk it came in.
+    pub(super) data: Vec<u8>,
+    frames: usize,
+    /// A part of it could not be held, and the rest is gone too: with a hole the stream is worth
+    /// nothing.
+    pub(super) torn: bool,
     pub(super) closed: bool,
     since: Instant,
 }
@@ -43,20 +47,29 @@ impl Early {
     }
 
     /// Whether `len` bytes for stream `id` can be held. They are then to be given to
-    /// [`push`](Self::push), in any pieces.
+    /// [`push`](Self::push), in any pieces. What was held of a stream for which they cannot is gone.
     pub(super) fn admits(&mut self, now: Instant, id: u32, len: usize) -> bool {
-        self.hold.is_some() && len <= BYTES.saturating_sub(self.bytes) && self.entry(now, id)
+        if self.hold.is_none() || !self.entry(now, id) {
+            return false;
+        }
+        let room = BYTES.saturating_sub(self.bytes);
+        let Some(held) = self.held.iter_mut().find(|held| held.id == id) else { return false };
+        if held.torn {
+            return false;
+        }
+        held.torn = len > room || held.frames >= FRAMES;
+        if held.torn {
+            self.bytes = self.bytes.saturating_sub(core::mem::take(&mut held.data).len());
+            return false;
+        }
+        held.frames += 1;
+        true
     }
 
-    /// Holds a part of DATA. It is copied: a held piece must not pin the chunk it came in.
+    /// Holds a part of DATA that was admitted.
     pub(super) fn push(&mut self, id: u32, piece: &Bytes) {
         let Some(held) = self.held.iter_mut().find(|held| held.id == id) else { return };
-        if held.pieces.len() >= PIECES || piece.len() > BYTES.saturating_sub(self.bytes) {
-            // What cannot be held whole is not held at all: a stream with a hole is worse than none.
-            return self.discard(id);
-        }
-        held.pieces.push(Bytes::copy_from_slice(piece));
-        held.bytes = held.bytes.saturating_add(piece.len());
+        held.data.extend_from_slice(piece);
         self.bytes = self.bytes.saturating_add(piece.len());
     }
 
@@ -73,13 +86,8 @@ impl Early {
     pub(super) fn take(&mut self, id: u32) -> Option<Held> {
         let index = self.held.iter().position(|held| held.id == id)?;
         let held = self.held.remove(index)?;
-        self.bytes = self.bytes.saturating_sub(held.bytes);
+        self.bytes = self.bytes.saturating_sub(held.data.len());
         Some(held)
-    }
-
-    /// Forgets what came for `id`.
-    fn discard(&mut self, id: u32) {
-        self.take(id);
     }
 
     /// Drops what has waited too long; says how many streams that were.
@@ -88,7 +96,7 @@ impl Early {
         while self.poll_timeout().is_some_and(|at| at <= now)
             && let Some(held) = self.held.pop_front()
         {
-            self.bytes = self.bytes.saturating_sub(held.bytes);
+            self.bytes = self.bytes.saturating_sub(held.data.len());
             gone += 1;
         }
         gone
@@ -106,8 +114,9 @@ impl Early {
             Some(held) => !held.closed,
             None if self.held.len() >= STREAMS => false,
             None => {
-                let pieces = Vec::new();
-                self.held.push_back(Held { id, pieces, bytes: 0, closed: false, since: now });
+                let (data, since) = (Vec::new(), now);
+                let held = Held { id, data, frames: 0, torn: false, closed: false, since };
+                self.held.push_back(held);
                 true
             }
         }
@@ -126,14 +135,15 @@ mod tests {
     fn no_more_than_the_bounds_is_held() {
         let mut early = early();
         let now = Instant::ORIGIN;
-        assert!(early.admits(now, 1, BYTES) && !early.admits(now, 1, BYTES + 1));
+        assert!(early.admits(now, 1, BYTES));
         early.push(1, &Bytes::from(std::vec![0; BYTES]));
         assert!(!early.admits(now, 3, 1) && early.close(now, 3));
-        for id in 0..14 {
+        assert!(early.take(3).is_some_and(|held| held.torn));
+        for id in 0..15 {
             assert!(early.close(now, 5 + id * 2), "{id}");
         }
         assert!(!early.close(now, 99) && early.take(99).is_none());
-        assert_eq!(early.take(1).unwrap().pieces.len(), 1);
+        assert!(early.take(1).is_some_and(|held| held.data.len() == BYTES && !held.torn));
         assert!(early.admits(now, 99, BYTES));
     }
 
@@ -151,12 +161,19 @@ mod tests {
 
     #[test]
     fn a_stream_of_which_a_part_cannot_be_held_is_not_held_at_all() {
-        let mut early = early();
-        assert!(early.admits(Instant::ORIGIN, 1, PIECES + 1));
-        for _ in 0..=PIECES {
-            early.push(1, &Bytes::from_static(b"x"));
+        for parts in [&[BYTES, 1][..], &[1; FRAMES + 1]] {
+            let mut early = early();
+            for (at, part) in parts.iter().enumerate() {
+                let fits = early.admits(Instant::ORIGIN, 1, *part);
+                assert_eq!(fits, at + 1 < parts.len());
+                if fits {
+                    // The pieces in which a frame comes say nothing.
+                    early.push(1, &Bytes::from(std::vec![b'x'; part - part / 2]));
+                    early.push(1, &Bytes::from(std::vec![b'x'; part / 2]));
+                }
+            }
+            assert!(!early.admits(Instant::ORIGIN, 1, 1) && early.bytes == 0);
+            assert!(early.take(1).is_some_and(|held| held.torn && held.data.is_empty()));
         }
-        assert!(early.take(1).is_none());
-        assert_eq!(early.bytes, 0);
     }
 }

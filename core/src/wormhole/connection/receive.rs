@@ -198,7 +198,9 @@ impl Connection {
         }
         self.ids.opened(id);
         let held = self.early.take(id);
-        let Some(slot) = self.admit(id) else {
+        // A stream that lacks a part of its beginning is no stream.
+        let whole = held.as_ref().is_none_or(|held| !held.torn);
+        let Some(slot) = whole.then(|| self.admit(id)).flatten() else {
             self.counts.refused = self.counts.refused.saturating_add(1);
             self.lanes.push_reply(Control::Refused(id));
             self.late.ended(self.config.window.into());
@@ -210,11 +212,9 @@ impl Connection {
         self.events.tell_acceptable(&mut self.streams);
         if let Some(held) = held {
             let stream = self.streams.key(slot);
-            for piece in held.pieces {
-                let size = piece.len();
-                if self.receive(now, slot, size) {
-                    self.deliver(now, stream, piece, size);
-                }
+            let size = held.data.len();
+            if size > 0 && self.receive(now, slot, size) {
+                self.deliver(now, stream, held.data.into(), size);
             }
             if held.closed {
                 self.on_close(now, slot);
