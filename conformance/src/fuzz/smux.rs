@@ -50,6 +50,9 @@ impl Wire for Smux {
             config.limits.connection_memory = 200_000;
             config.limits.backlog = 3;
             config.limits.streams = 5;
+        } else {
+            // A stream that finds no room is refused with an orderly end.
+            (config.limits.backlog, config.limits.streams) = (100_000, 100_000);
         }
         if how & 32 != 0 {
             config.full_buffer = FullBuffer::EndLongest;
