@@ -61,11 +61,17 @@ impl Line {
         wakes.push(self.waiting.front_mut().and_then(|first| first.waker.take()));
     }
 
-    /// Tells everybody to look.
-    pub(super) fn tell_all(&mut self, wakes: &mut Wakes) {
-        for waiting in &mut self.waiting {
+    /// Tells as many to look as there is something for, in their order. One after the other they
+    /// would each pass it on, and what they then write would leave in as many turns.
+    pub(super) fn tell_some(&mut self, count: usize, wakes: &mut Wakes) {
+        for waiting in self.waiting.iter_mut().take(count) {
             wakes.push(waiting.waker.take());
         }
+    }
+
+    /// Tells everybody to look.
+    pub(super) fn tell_all(&mut self, wakes: &mut Wakes) {
+        self.tell_some(usize::MAX, wakes);
     }
 
     /// Leaves the line; who was told to look passes that on.
@@ -125,6 +131,19 @@ mod tests {
         line.wait(&mut first, &one_waker);
         woken(|wakes| line.tell(wakes));
         assert_eq!((one.0.load(Ordering::Relaxed), two.0.load(Ordering::Relaxed)), (2, 0));
+    }
+
+    #[test]
+    fn as_many_are_told_as_there_is_something_for() {
+        let mut line = Line::default();
+        let mut waiters: Vec<_> = (0..3).map(|_| waiter()).collect();
+        for (_, waker, place) in &mut waiters {
+            line.wait(place, waker);
+        }
+        woken(|wakes| line.tell_some(2, wakes));
+        woken(|wakes| line.tell_some(2, wakes));
+        let told = waiters.iter().map(|(count, ..)| count.0.load(Ordering::Relaxed));
+        assert_eq!(told.collect::<Vec<_>>(), [1, 1, 0]);
     }
 
     #[test]

@@ -113,7 +113,10 @@ impl<M: Mux, I: Io> State<M, I> {
                     self.ends.tell(stream, wakes);
                 }
             }
-            MuxEvent::Acceptable if self.listening => self.lines.accept.tell(wakes),
+            MuxEvent::Acceptable if self.listening => {
+                let waiting = self.machine.stats().waiting;
+                self.lines.accept.tell_some(waiting.max(1), wakes);
+            }
             MuxEvent::Acceptable => self.refuse(now),
             MuxEvent::Openable => self.lines.open.tell(wakes),
             MuxEvent::GoneAway => {
