@@ -14,6 +14,9 @@ const STREAMS: usize = 16;
 /// The most bytes held, over all of them.
 const BYTES: usize = 64 << 10;
 
+/// The most ids remembered of which something was dropped.
+const LOST: usize = 64;
+
 /// The most frames held of one stream.
 const FRAMES: usize = 64;
 
@@ -36,6 +39,8 @@ pub(super) struct Held {
 pub(super) struct Early {
     /// Oldest first.
     held: VecDeque<Held>,
+    /// Streams of which something could not be held, or was not for long enough; oldest first.
+    lost: VecDeque<u32>,
     bytes: usize,
     hold: Option<Duration>,
 }
@@ -43,7 +48,7 @@ pub(super) struct Early {
 impl Early {
     /// Holds for `hold`; nothing at all where that is `None`.
     pub(super) const fn new(hold: Option<Duration>) -> Self {
-        Self { held: VecDeque::new(), bytes: 0, hold }
+        Self { held: VecDeque::new(), lost: VecDeque::new(), bytes: 0, hold }
     }
 
     /// Whether `len` bytes for stream `id` can be held. They are then to be given to
@@ -66,9 +71,10 @@ impl Early {
         true
     }
 
-    /// Holds a part of DATA that was admitted.
-    pub(super) fn push(&mut self, id: u32, piece: &Bytes) {
+    /// Holds a part of DATA that was admitted. Its time begins anew: a long frame may take long.
+    pub(super) fn push(&mut self, now: Instant, id: u32, piece: &Bytes) {
         let Some(held) = self.held.iter_mut().find(|held| held.id == id) else { return };
+        held.since = now;
         held.data.extend_from_slice(piece);
         self.bytes = self.bytes.saturating_add(piece.len());
     }
@@ -84,6 +90,11 @@ impl Early {
 
     /// What came for `id` before its HANDSHAKE, which has come now.
     pub(super) fn take(&mut self, id: u32) -> Option<Held> {
+        if let Some(index) = self.lost.iter().position(|lost| *lost == id) {
+            self.lost.remove(index);
+            let (data, since) = (Vec::new(), Instant::ORIGIN);
+            return Some(Held { id, data, frames: 0, torn: true, closed: false, since });
+        }
         let index = self.held.iter().position(|held| held.id == id)?;
         let held = self.held.remove(index)?;
         self.bytes = self.bytes.saturating_sub(held.data.len());
@@ -97,6 +108,7 @@ impl Early {
             && let Some(held) = self.held.pop_front()
         {
             self.bytes = self.bytes.saturating_sub(held.data.len());
+            self.lose(held.id);
             gone += 1;
         }
         gone
@@ -107,12 +119,26 @@ impl Early {
         self.held.front().zip(self.hold).map(|(held, hold)| held.since + hold)
     }
 
+    /// Remembers that something of a stream is missing.
+    fn lose(&mut self, id: u32) {
+        if self.lost.contains(&id) {
+            return;
+        }
+        if self.lost.len() >= LOST {
+            self.lost.pop_front();
+        }
+        self.lost.push_back(id);
+    }
+
     /// Whether there is an entry for `id`, made if there was none and is room for one. Nothing is
     /// added behind a CLOSE.
     fn entry(&mut self, now: Instant, id: u32) -> bool {
         match self.held.iter().find(|held| held.id == id) {
             Some(held) => !held.closed,
-            None if self.held.len() >= STREAMS => false,
+            None if self.held.len() >= STREAMS || self.lost.contains(&id) => {
+                self.lose(id);
+                false
+            }
             None => {
                 let (data, since) = (Vec::new(), now);
                 let held = Held { id, data, frames: 0, torn: false, closed: false, since };
@@ -136,13 +162,15 @@ mod tests {
         let mut early = early();
         let now = Instant::ORIGIN;
         assert!(early.admits(now, 1, BYTES));
-        early.push(1, &Bytes::from(std::vec![0; BYTES]));
+        early.push(Instant::ORIGIN, 1, &Bytes::from(std::vec![0; BYTES]));
         assert!(!early.admits(now, 3, 1) && early.close(now, 3));
         assert!(early.take(3).is_some_and(|held| held.torn));
         for id in 0..15 {
             assert!(early.close(now, 5 + id * 2), "{id}");
         }
-        assert!(!early.close(now, 99) && early.take(99).is_none());
+        // Of a stream that found no room something is missing.
+        assert!(!early.close(now, 99) && early.take(99).is_some_and(|held| held.torn));
+        assert!(!early.admits(now, 99, 1) && early.take(99).is_some_and(|held| held.torn));
         assert!(early.take(1).is_some_and(|held| held.data.len() == BYTES && !held.torn));
         assert!(early.admits(now, 99, BYTES));
     }
@@ -155,7 +183,8 @@ mod tests {
         );
         assert_eq!(early.poll_timeout(), Some(Instant::from_millis(1_010)));
         assert_eq!(early.expire(Instant::from_millis(1_019)), 1);
-        assert!(early.take(1).is_none() && early.take(3).is_some_and(|held| held.closed));
+        assert!(early.take(1).is_some_and(|held| held.torn));
+        assert!(early.take(3).is_some_and(|held| held.closed));
         assert_eq!(early.poll_timeout(), None);
     }
 
@@ -168,8 +197,8 @@ mod tests {
                 assert_eq!(fits, at + 1 < parts.len());
                 if fits {
                     // The pieces in which a frame comes say nothing.
-                    early.push(1, &Bytes::from(std::vec![b'x'; part - part / 2]));
-                    early.push(1, &Bytes::from(std::vec![b'x'; part / 2]));
+                    early.push(Instant::ORIGIN, 1, &Bytes::from(std::vec![b'x'; part - part / 2]));
+                    early.push(Instant::ORIGIN, 1, &Bytes::from(std::vec![b'x'; part / 2]));
                 }
             }
             assert!(!early.admits(Instant::ORIGIN, 1, 1) && early.bytes == 0);

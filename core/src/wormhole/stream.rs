@@ -82,8 +82,9 @@ impl State {
         let alike = config.ends == Ends::Alike;
         let end = match (self.peer, self.own, over) {
             (PeerEnd::Failed, ..) => remote(error),
-            (PeerEnd::Closed, ..) => StreamEnd::Finished,
+            // What had come and was not read is gone with it.
             (_, OwnEnd::TooMuch, _) => StreamEnd::Local(LocalEnd::TooMuch),
+            (PeerEnd::Closed, ..) => StreamEnd::Finished,
             (_, OwnEnd::Finished | OwnEnd::Reset, _) if alike => StreamEnd::Finished,
             (_, OwnEnd::Finished | OwnEnd::Reset, _) => StreamEnd::Local(LocalEnd::Asked),
             (_, OwnEnd::Open, Some(_)) if alike => StreamEnd::Finished,

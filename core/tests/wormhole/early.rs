@@ -59,9 +59,24 @@ fn what_waits_longer_than_a_second_is_dropped_and_counted() {
     assert_eq!(server.useless(), 0);
     server.advance(1);
     assert_eq!((server.useless(), server.machine.poll_timeout()), (1, None));
+    // Without its beginning it is no stream.
+    server.feed(&Frame::open(1));
+    assert_eq!((server.accept(), server.sent()), (None, vec![(FrameType::ERROR, 1)]));
+}
+
+#[test]
+fn a_frame_that_takes_long_to_come_is_not_dropped_on_its_way() {
+    let mut server = End::server();
+    let frame = Frame::data(1, vec![7; 30]).encode().unwrap().into_bytes();
+    for piece in frame.chunks(4) {
+        let (now, piece) = (server.now, bytes::Bytes::copy_from_slice(piece));
+        server.machine.handle_input(now, piece);
+        server.advance(700);
+    }
     server.feed(&Frame::open(1));
     let key = server.accept().unwrap();
-    assert_eq!(server.read_all(key), (vec![], None));
+    assert_eq!(server.read_all(key), (vec![7; 30], None));
+    assert_eq!(server.useless(), 0);
 }
 
 #[test]
@@ -71,6 +86,8 @@ fn no_more_than_16_streams_and_64_kib_are_held() {
         server.feed(&Frame::data(2 * id + 1, b"x".to_vec()));
     }
     assert_eq!(server.useless(), 1);
+    server.feed(&Frame::open(33));
+    assert_eq!((server.accept(), server.sent()), (None, vec![(FrameType::ERROR, 33)]));
     let mut server = End::server();
     for _ in 0..3 {
         server.feed(&Frame::data(1, vec![7; 32_768]));

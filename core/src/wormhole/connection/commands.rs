@@ -108,7 +108,8 @@ impl Mux for Connection {
     }
 
     fn accept(&mut self, _: Instant) -> Option<StreamKey> {
-        let slot = if self.life.hands_out() { self.streams.accept() } else { None };
+        // Behind the end of the connection there is nothing, whatever waited (section 8).
+        let slot = if self.life.is_open() { self.streams.accept() } else { None };
         match slot {
             Some(slot) => Some(self.streams.key(slot)),
             None => {

@@ -196,6 +196,9 @@ impl Connection {
             };
             if self.streams.get(slot).is_some_and(|stream| stream.state.is_live()) {
                 self.fail(now, slot);
+            } else if let Some(stream) = self.streams.get_mut(slot) {
+                // It was over, but not read: its reader must not take what is left for all.
+                stream.state.own = OwnEnd::TooMuch;
             }
             self.inbox.clear(&mut self.streams, slot);
         }

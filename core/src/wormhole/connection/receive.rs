@@ -60,7 +60,7 @@ impl Connection {
                     self.body = Body::Early { id, left };
                     return false;
                 };
-                self.early.push(id, &bytes);
+                self.early.push(now, id, &bytes);
                 let left = left.saturating_sub(bytes.len());
                 if left > 0 {
                     self.body = Body::Early { id, left };
@@ -212,9 +212,9 @@ impl Connection {
         self.events.tell_acceptable(&mut self.streams);
         if let Some(held) = held {
             let stream = self.streams.key(slot);
-            let size = held.data.len();
+            let (size, room) = (held.data.len(), held.data.capacity());
             if size > 0 && self.receive(now, slot, size) {
-                self.deliver(now, stream, held.data.into(), size);
+                self.deliver(now, stream, held.data.into(), room);
             }
             if held.closed {
                 self.on_close(now, slot);
