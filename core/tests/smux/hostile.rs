@@ -257,3 +257,38 @@ fn data_for_a_stream_that_was_given_up_is_never_taken_for_a_flood() {
     assert_eq!((one.closed(), one.stats().queued_in), (None, 0));
     assert_eq!(one.stats().useless, 10_000);
 }
+
+#[test]
+fn the_rest_of_a_frame_never_goes_to_the_stream_that_took_its_place() {
+    let mut config = v1();
+    config.limits.streams = 0;
+    let mut one = client(config);
+    let gone = opened(&mut one);
+    let frame = psh(1, 3, &[b'a'; 100]);
+    let (front, rest) = frame.split_at(18);
+    feed(&mut one, front);
+    one.forget(START, gone);
+    sent(&mut one);
+    let next = opened(&mut one);
+    feed(&mut one, rest);
+    feed(&mut one, psh(1, 5, b"own"));
+    assert_eq!(all(&mut one, next), (b"own".to_vec(), None));
+}
+
+#[test]
+fn replies_that_can_never_be_sent_hold_up_no_input() {
+    let mut config = v1();
+    config.limits.streams = 0;
+    config.limits.replies = 2;
+    config.keep_alive = false;
+    let mut one = client(config);
+    let key = opened(&mut one);
+    sent(&mut one);
+    feed(&mut one, [syn(1, 2), syn(1, 4), syn(1, 6), psh(1, 3, b"here")].concat());
+    assert!(!one.wants_input());
+    one.handle_failure(START, trunkline_core::Direction::Write, Some(32));
+    assert!(one.wants_input());
+    assert_eq!(all(&mut one, key).0, b"here");
+    one.handle_eof(START);
+    assert!(one.closed().is_some());
+}

@@ -52,7 +52,9 @@ impl Connection {
     /// wait).
     pub(super) fn may_take_in(&self) -> bool {
         let stalled = self.frame.is_none() && self.is_bucket_empty();
-        !stalled && !self.lanes.is_choked() && !self.is_backlog_stalled()
+        // Where nothing can be sent any more, answers that wait hold nothing up.
+        let choked = self.lanes.is_choked() && self.mute.is_none();
+        !stalled && !choked && !self.is_backlog_stalled()
     }
 
     /// Whether unread bytes have used up the connection's buffer. Where the windows of version 2
@@ -168,7 +170,9 @@ impl Connection {
         }
         if !self.is_welcome(id) {
             self.stats.refused += 1;
-            self.lanes.push_reply(Control::Refuse(id));
+            if self.mute.is_none() {
+                self.lanes.push_reply(Control::Refuse(id));
+            }
             if !self.gone_away {
                 self.useless(now, Flood::RefusedOpens);
             }

@@ -165,7 +165,8 @@ impl Connection {
                 self.last_input = Some(reason);
                 self.take_in(now);
             }
-            _ => {}
+            // Answers that waited hold nothing up any more.
+            _ => self.resume(now),
         }
     }
 

@@ -1,6 +1,6 @@
 //! How streams come and go: `docs/protocols/smux.md` sections 4 and 5.
 
-use super::Connection;
+use super::{Connection, Current};
 use crate::Instant;
 use crate::mux::parts::{Kind, List, Slot, Stream};
 use crate::mux::{LocalEnd, MuxStats, StreamEnd, StreamStats};
@@ -28,6 +28,7 @@ impl Connection {
     pub(super) fn leave(&mut self, slot: Slot) {
         self.no_longer_open(slot);
         self.fade_out(slot);
+        self.skip_rest(slot);
         let Some(stream) = self.streams.get_mut(slot) else { return };
         self.peers -= usize::from(stream.state.clear(Mark::PeersShare));
         if stream.unread() == 0 {
@@ -37,6 +38,17 @@ impl Connection {
         self.streams.release(slot);
         self.add_grace();
         self.charge_table();
+    }
+
+    /// What is still to come of a frame of this stream is not for who takes its place.
+    fn skip_rest(&mut self, slot: Slot) {
+        if let Some(Current::Data { slot: of, left } | Current::Collected { slot: of, left, .. }) =
+            &self.frame
+            && *of == slot
+        {
+            self.input.skip(*left as u64);
+            self.frame = None;
+        }
     }
 
     /// A stream no longer counts as open, and its window is nobody's.
@@ -106,10 +118,10 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         stream.state.set(Mark::Deaf);
         stream.state.clear(Mark::UpdateDue);
-        if let Some(super::Current::Collected { slot: of, left, .. }) = &self.frame
+        if let Some(Current::Collected { slot: of, left, .. }) = &self.frame
             && *of == slot
         {
-            self.frame = Some(super::Current::Data { slot, left: *left });
+            self.frame = Some(Current::Data { slot, left: *left });
         }
         self.inbox.clear(&mut self.streams, slot);
     }

@@ -92,6 +92,10 @@ impl Connection {
             UpdateCount::Whole => (first, false),
             UpdateCount::Wrapped => (read == len, read == 0),
         };
+        if !bound && self.config.window_size == WindowSize::Grown {
+            // Its window has ended and must not grow any more.
+            return;
+        }
         let grown = flow.window.read(now, &mut self.tuner, taken).is_some();
         let due = match self.config.window_size {
             // Behind the peer's end it has no use for a window.
