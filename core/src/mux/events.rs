@@ -84,6 +84,10 @@ impl Events {
 
     /// The next event.
     pub(crate) fn poll<S: Default>(&mut self, streams: &mut Streams<S>) -> Option<MuxEvent> {
+        if self.over {
+            // Nothing is told behind the end.
+            return None;
+        }
         while let Some(node) = streams.front_node(List::Events) {
             streams.unlink_node(node);
             match node.place() {

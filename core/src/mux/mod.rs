@@ -47,8 +47,9 @@
 //! For writing `Finished` is this side's own end and nothing else.
 //!
 //! Streams that the peer opened before the connection ended can be [accepted](Mux::accept) behind
-//! its end, and read as all others; but not once this side has closed it. What nobody has read
-//! counts against the budget also then, and is freed with the key or the machine.
+//! its end, and read as all others; but not once this side has closed it, and not on wormhole, where
+//! the answer behind the end is the end. What nobody has read counts against the budget also then,
+//! and is freed with the key or the machine.
 
 mod events;
 mod guards;
@@ -152,7 +153,8 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
 
     /// The next stream that the peer opened, in order of arrival; `None` when there is none. Those
     /// that waited when the connection ended are given behind its end, and then none for ever; behind
-    /// [`close`](Self::close) and [`abort`](Self::abort) there is none.
+    /// [`close`](Self::close) and [`abort`](Self::abort), and on wormhole behind any end, there is
+    /// none.
     fn accept(&mut self, now: Instant) -> Option<StreamKey>;
 
     /// Takes up to `max` received bytes of a stream without copying them (at least one where there
