@@ -30,7 +30,8 @@ use crate::{Io, Runtime};
 /// by itself when the peer ends it, breaks a rule, gives no sign of life or the transport fails.
 /// Then every stream that was not over gives an error whose source is a [`MuxError`], behind what
 /// came of it, and so does everything here; a lost connection is never the end of a stream. Streams
-/// that the peer had opened by then can still be accepted and read, unless this side ended it.
+/// that the peer had opened by then can still be accepted and read, unless this side ended it (on
+/// wormhole they are gone).
 ///
 /// # Tracing
 ///
@@ -95,7 +96,7 @@ impl<R: Runtime> Connection<R> {
     }
 
     /// The next stream that the peer opened, in order of arrival; also one that waited when the
-    /// connection ended, unless this side ended it.
+    /// connection ended, unless this side ended it, or the wire is wormhole.
     ///
     /// Those that nobody takes wait, up to [`Limits::backlog`](trunkline_core::Limits); further ones
     /// are refused, as the wire can. Cancel safe: no stream is taken unless it is returned.

@@ -194,8 +194,7 @@ impl<M: Mux, I: Io> Core<M, I> {
         let mut wakes = Wakes::new();
         let mut link = Some(link);
         let mut state = self.lock();
-        let failure = link.as_mut().and_then(|link| link.failure());
-        state.tell_failure(now, failure);
+        // A failure stays with the transport: the driver is rung for it, and counts from then.
         state.hand_out(now, &mut wakes);
         let mut ring = false;
         if !state.over {
@@ -383,6 +382,8 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
             state.aborted = true;
             state.machine.abort(now);
         });
+        // It may be busy with an orderly end.
+        self.bell.ring();
     }
 
     fn close_reason(&self) -> Option<CloseReason> {
