@@ -21,6 +21,12 @@ each_wire! {
 
 const NOW: Instant = Instant::ORIGIN;
 
+/// Whether streams that waited can be accepted behind the end: on wormhole the answer is the error,
+/// always (section 8 of its page).
+fn hands_out(mux: &impl Mux) -> bool {
+    mux.abilities().name != "wormhole"
+}
+
 struct Both<M> {
     client: M,
     server: M,
@@ -156,6 +162,10 @@ fn what_arrived_whole_is_accepted_and_read_behind_any_end_that_came_over_the_lin
         let server = &mut both.server;
         let whole = |bytes: &[u8]| (bytes.to_vec(), Some(StreamEnd::Finished), Vec::new());
         assert_eq!(read(server, met), whole(b"met, and whole"), "{how:?}");
+        if !hands_out(server) {
+            assert_eq!((server.accept(NOW), server.closed()), (None, Some(&reason)), "{how:?}");
+            continue;
+        }
         let first = server.accept(NOW).unwrap();
         let second = server.accept(NOW).unwrap();
         // In any order, like the streams of a connection that lives.
@@ -194,7 +204,7 @@ fn whoever_waits_for_accept_is_told_before_the_connection_is_over<W: Wire>() {
         }
         last = Some(event);
     }
-    assert_eq!(accepted, 2);
+    assert_eq!(accepted, if hands_out(&both.server) { 2 } else { 0 });
     assert!(matches!(last, Some(MuxEvent::Closed(_))), "{last:?}");
 }
 
@@ -224,6 +234,9 @@ fn what_is_unread_behind_the_end_counts_until_it_is_read_or_forgotten<W: Wire>()
         both.written(&[7; 9_000], true);
     }
     How::Closed.end(&mut both);
+    if !hands_out(&both.server) {
+        return;
+    }
     let stats = both.server.stats();
     assert_eq!((stats.waiting, stats.queued_in), (20, 180_000));
     assert!((180_000..Limits::default().connection_memory).contains(&stats.memory), "{stats:?}");

@@ -6,6 +6,7 @@
 //! that what fails shrinks, and is a seed for the fuzz target of the same name.
 
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use trunkline_conformance::fuzz::TARGETS;
 
 /// Operations that a connection does not end of.
@@ -43,8 +44,21 @@ fn play() -> impl Strategy<Value = Vec<u8>> {
 
 fn hold(target: &str, version: u8) {
     let known = TARGETS.iter().find(|known| known.name == target).unwrap();
-    let settings = ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() };
-    let outcome = proptest::test_runner::TestRunner::new(settings).run(&play(), |mut input| {
+    // More than these, others with every run: `PROPTEST_CASES`. What is new every time is looked for
+    // by the fuzz target; here the same is tried whenever nobody asks for more.
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let settings = ProptestConfig {
+        cases: cases.unwrap_or(200),
+        failure_persistence: None,
+        ..Default::default()
+    };
+    let mut runner = match cases {
+        None => {
+            TestRunner::new_with_rng(settings, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+        }
+        Some(_) => TestRunner::new(settings),
+    };
+    let outcome = runner.run(&play(), |mut input| {
         input[0] = input[0] & !8 | version;
         (known.run)(&input);
         Ok(())

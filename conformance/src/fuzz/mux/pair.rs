@@ -238,7 +238,13 @@ impl<W: Wire> World<W> {
                 set(&mut self.closing, side);
                 self.refuses(side);
             }
-            80..=81 => machine.abort(now),
+            80..=81 => {
+                machine.abort(now);
+                // Whatever it was about to do in order.
+                if let Some(closing) = self.closing.get_mut(side) {
+                    *closing = false;
+                }
+            }
             // The link breaks: what is under way is lost, and comes to its end in both directions.
             82..=83 => {
                 self.pipes = [Vec::new(), Vec::new()];
