@@ -23,7 +23,7 @@ const NOW: Instant = Instant::ORIGIN;
 
 /// Whether streams that waited can be accepted behind the end: on wormhole the answer is the error,
 /// always (section 8 of its page).
-fn hands_out(mux: &impl Mux) -> bool {
+pub(crate) fn hands_out(mux: &impl Mux) -> bool {
     mux.abilities().name != "wormhole"
 }
 

@@ -9,6 +9,7 @@ use trunkline_conformance::sim::{Chunks, End, Pair, Rng, Shape, seeds};
 use trunkline_core::mux::{Mux, MuxEvent, Opened, Pinged, Received, Side, StreamEnd, StreamKey};
 use trunkline_core::{Instant, Limits, Machine as _};
 
+use crate::ends::hands_out;
 use crate::wires::{Wire, Wormhole, Yamux, each_wire};
 
 each_wire! {
@@ -277,8 +278,10 @@ impl<M: Mux> Watch<M> for Watcher {
         let counts = [stats.received, stats.frames_in, stats.bytes_in, stats.refused];
         // One that was given up before it was met never is, and of one that is given up later, even
         // behind its end, it matters when somebody looked.
+        // Where nothing is accepted behind the end, it matters who accepted in time.
+        let same = mux.closed().is_none() || hands_out(&mux);
         let streams = self.read.into_iter().filter(|(key, (_, end))| {
-            matches!(end, None | Some(StreamEnd::Finished | StreamEnd::Connection(_)))
+            same && matches!(end, None | Some(StreamEnd::Finished | StreamEnd::Connection(_)))
                 && mux.read_end(*key) == *end
         });
         let by_id =
