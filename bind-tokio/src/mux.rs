@@ -178,7 +178,8 @@ macro_rules! writes {
             /// # Errors
             ///
             /// When this side's direction was ended, the stream was reset or refused, or the
-            /// connection is over or closing. [`MuxError::of`](crate::MuxError::of) tells which.
+            /// connection is over (or closing: smux alone takes writes until it is over).
+            /// [`MuxError::of`](crate::MuxError::of) tells which.
             pub async fn write_bytes(&mut self, data: &mut Bytes) -> io::Result<()> {
                 while !data.is_empty() {
                     poll_fn(|cx| self.poll_write_bytes(cx, data)).await?;

@@ -26,7 +26,7 @@ use crate::outgoing::MOST_PARTS;
 use crate::{Clock, Io};
 
 /// Writes from this size on go into the transport at once; smaller ones leave together, at the end
-/// of the turn.
+/// of the turn, unless [`Eager`](super::eager::Eager) lets one through.
 const THROUGH: usize = 4 << 10;
 
 /// Bytes that one read of a caller's slice gathers before it is content.

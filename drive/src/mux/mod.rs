@@ -10,7 +10,8 @@
 //!   wake-up or an await.
 //! - The transport stands behind a token that is only ever tried. A stream's own task
 //!   writes 4 KiB and more through at once when it gets it; what it leaves behind is seen by whoever
-//!   holds it. Smaller writes leave together, once per turn of the driver.
+//!   holds it. Smaller writes leave together, once per turn of the driver; the first of a task that
+//!   a turn woke alone goes through as well.
 //! - The transport is polled with wakers of the connection's own, so that a future that is dropped
 //!   never stalls it.
 //! - The driver writes before it reads, reads up to 256 KiB a turn and no more while the machine

@@ -84,7 +84,7 @@ impl Stream {
 
     /// Takes bytes from the front of the slices; says how many. Of 4 KiB and more nothing is copied
     /// that the transport takes at once; less leaves together with what else is written in the same
-    /// turn.
+    /// turn, or at once where a turn woke this task alone.
     ///
     /// Cancel safe: what was not taken is not sent.
     ///
@@ -166,8 +166,9 @@ impl Stream {
     ///
     /// That is when the peer has reset or refused the stream, when it has ended it on a wire without
     /// [`half_close`](Abilities::half_close), when this side has ended its direction
-    /// ([`StreamEnd::Finished`]) or both, or when the connection is over or closing. A peer that has
-    /// only ended its own direction still reads: of that, reading tells.
+    /// ([`StreamEnd::Finished`]) or both, or when the connection is over (or closing: smux alone
+    /// takes writes until it is over). A peer that has only ended its own direction still reads: of
+    /// that, reading tells.
     ///
     /// Any number of tasks may wait, beside one that reads and one that writes. Cancel safe.
     pub async fn closed(&self) -> StreamEnd {
