@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::{agentproto, smux, wormhole, yamux};
+use crate::{agentproto, carrier, smux, wormhole, yamux};
 
 /// Why a machine is over. Sticky once set, and reported by exactly one `Closed` event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub enum Violation {
     Wormhole(wormhole::Violation),
     /// A rule of [`smux`].
     Smux(smux::Violation),
+    /// A rule of [`carrier`]: messages in which a byte wire travels.
+    Carrier(carrier::Violation),
     /// No rule of a wire, but a limit of this side: the peer floods it.
     Flood(Flood),
 }
@@ -123,6 +125,7 @@ impl fmt::Display for CloseReason {
             Self::Violation(Violation::Yamux(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Wormhole(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Smux(rule)) => write!(f, "{rule}"),
+            Self::Violation(Violation::Carrier(rule)) => write!(f, "{rule}"),
             Self::Violation(Violation::Flood(flood)) => write!(f, "{flood}"),
         }
     }

@@ -19,11 +19,13 @@ extern crate alloc;
 extern crate std;
 
 pub mod agentproto;
+pub mod carrier;
 mod close;
 mod exit;
 pub mod fixed;
 mod limits;
 mod machine;
+mod message;
 pub mod mux;
 #[cfg(feature = "serde")]
 mod notation;
@@ -40,6 +42,7 @@ pub use close::{CloseReason, Flood, TimeoutKind, Violation};
 pub use exit::ExitStatus;
 pub use limits::{Budget, Limits, Meter};
 pub use machine::{Direction, Machine};
+pub use message::{CloseFrame, Message};
 pub use payload::Payload;
 pub use queue::ByteQueue;
 pub use segment::Segment;
