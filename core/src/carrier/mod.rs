@@ -8,6 +8,8 @@
 mod config;
 mod outbox;
 mod over;
+#[cfg(test)]
+mod tests;
 mod violation;
 
 use alloc::string::{String, ToString};

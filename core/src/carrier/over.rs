@@ -110,7 +110,7 @@ impl<M: Machine<Input = Bytes, Output = Segment>> OverMessages<M> {
         if self.carrier.is_closing() {
             return None;
         }
-        while let Some(message) = self.outbox.poll() {
+        if let Some(message) = self.outbox.poll() {
             return Some(Message::Binary(message));
         }
         while let Some(segment) = self.machine.poll_transmit(now) {
