@@ -35,6 +35,7 @@ mod queue;
 mod segment;
 pub mod smux;
 mod time;
+pub mod tunnel;
 pub mod wormhole;
 pub mod yamux;
 
