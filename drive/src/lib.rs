@@ -54,6 +54,8 @@ mod serve_options;
 mod told;
 #[cfg(all(unix, feature = "host"))]
 mod transfer;
+#[cfg(feature = "tunnel")]
+pub mod tunnel;
 #[cfg(all(unix, feature = "host"))]
 mod via;
 #[cfg(not(all(unix, feature = "host")))]

@@ -88,11 +88,16 @@ impl<R: Runtime> Connection<R> {
     /// peer wants no more streams, ids are used up, or the budget has no room: the last alone may
     /// pass, when other streams end.
     pub async fn open(&self) -> io::Result<R::Stream> {
+        Ok(self.open_stream().await?.into())
+    }
+
+    /// As [`open`](Self::open), for what stands on streams here.
+    pub(crate) async fn open_stream(&self) -> io::Result<Stream> {
         let mut waits = self.waits(Wish::Open);
         let key =
             poll_fn(|cx| R::poll_within(cx, |cx| waits.shared.0.poll_open(cx, &mut waits.spot)))
                 .await?;
-        Ok(Stream::new(Arc::clone(&self.shared.0), key).into())
+        Ok(Stream::new(Arc::clone(&self.shared.0), key))
     }
 
     /// The next stream that the peer opened, in order of arrival; also one that waited when the
@@ -105,11 +110,16 @@ impl<R: Runtime> Connection<R> {
     ///
     /// Once the connection is over and nothing waits, for ever.
     pub async fn accept(&self) -> io::Result<R::Stream> {
+        Ok(self.accept_stream().await?.into())
+    }
+
+    /// As [`accept`](Self::accept), for what stands on streams here.
+    pub(crate) async fn accept_stream(&self) -> io::Result<Stream> {
         let mut waits = self.waits(Wish::Accept);
         let key =
             poll_fn(|cx| R::poll_within(cx, |cx| waits.shared.0.poll_accept(cx, &mut waits.spot)))
                 .await?;
-        Ok(Stream::new(Arc::clone(&self.shared.0), key).into())
+        Ok(Stream::new(Arc::clone(&self.shared.0), key))
     }
 
     /// The streams that the peer opens, as a `Stream` of them.

@@ -188,6 +188,36 @@ impl Stream {
         self.handle.abilities()
     }
 
+    /// As [`poll_read_chunk`](Self::poll_read_chunk), for one of several that share the stream; one of
+    /// them reads at a time.
+    pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.handle.poll_chunk(cx, self.key)
+    }
+
+    /// As [`poll_write_bytes`](Self::poll_write_bytes), for one of several that share the stream; one
+    /// of them writes at a time.
+    pub(crate) fn poll_put(
+        &self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<io::Result<usize>> {
+        self.handle.poll_write_bytes(cx, self.key, data)
+    }
+
+    /// As [`poll_write`](Self::poll_write), likewise.
+    pub(crate) fn poll_put_slice(
+        &self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.handle.poll_write(cx, self.key, &[IoSlice::new(data)])
+    }
+
+    /// As [`drain`](Self::drain), likewise.
+    pub(crate) fn take_rest(&self) -> Option<Bytes> {
+        self.handle.drain(self.key)
+    }
+
     fn read_into(
         &self,
         cx: &mut Context<'_>,

@@ -1,0 +1,33 @@
+//! The agent tunnel: typed streams to an agent behind NAT, over a multiplexed connection.
+//!
+//! One end opens streams (a [`Tunnel`], kept in a [`Registry`] by the agent's id), the other serves
+//! them ([`serve_tunnel`]). The connection is yamux inside a WebSocket; nothing here depends on
+//! that. The wire is `docs/protocols/agent-tunnel.md`.
+
+mod agent;
+mod allow;
+mod control;
+mod error;
+mod exchange;
+mod heads;
+mod incoming;
+mod local;
+mod network;
+mod opener;
+mod registry;
+mod splice;
+mod terminal;
+mod time;
+mod typed;
+
+pub use agent::{AgentOptions, serve_tunnel};
+pub use allow::{Allowed, Target};
+pub use control::collect_control;
+pub use error::TunnelError;
+pub use exchange::TunnelBody;
+pub use local::LocalService;
+pub use network::Network;
+pub use opener::{Call, Tunnel, TunnelOptions, TunnelStats};
+pub use registry::Registry;
+pub use splice::Raw;
+pub use terminal::{Terminal, TerminalEnd, TerminalEvent, TerminalReader, TerminalWriter};

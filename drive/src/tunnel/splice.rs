@@ -1,0 +1,258 @@
+//! Joins two duplex ends: what one says the other hears, ends and breaks included.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBuf, Write};
+
+use super::typed::Shared;
+use crate::mux::Stream;
+
+/// Bytes read from a socket at once.
+const ROOM: usize = 32 << 10;
+
+/// Pieces moved in one direction before the other has its turn.
+const TURNS: usize = 16;
+
+/// A stream of a tunnel whose header has been dealt with: both directions are the caller's.
+pub struct Raw {
+    stream: Shared,
+    /// What had come with the header.
+    first: VecDeque<Bytes>,
+}
+
+impl Raw {
+    pub(super) fn new(stream: Shared, first: impl IntoIterator<Item = Bytes>) -> Self {
+        Self { stream, first: first.into_iter().filter(|bytes| !bytes.is_empty()).collect() }
+    }
+
+    /// The stream itself, and what came before it was asked for: that is read first.
+    #[must_use]
+    pub fn into_parts(self) -> (Arc<Stream>, Vec<Bytes>) {
+        (self.stream, self.first.into())
+    }
+
+    /// Ready with the next bytes as they came; `None` at the peer's orderly end.
+    ///
+    /// # Errors
+    ///
+    /// When the stream did not end in order.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        match self.first.pop_front() {
+            Some(bytes) => Poll::Ready(Ok(Some(bytes))),
+            None => self.stream.poll_chunk(cx),
+        }
+    }
+
+    /// Takes bytes from the front of `data`, without a copy; says how many.
+    ///
+    /// # Errors
+    ///
+    /// When this direction was ended, or the stream is over.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<usize>> {
+        self.stream.poll_put(cx, data)
+    }
+
+    /// Ends this side's direction behind what was written.
+    pub fn finish(&self) {
+        self.stream.finish();
+    }
+
+    /// Ends both directions at once, by force.
+    pub fn reset(&self) {
+        self.stream.reset();
+    }
+
+    /// Joins it with a socket until both directions are over. An end is passed on as an end; a
+    /// break of either side breaks the other: it is never told as an end.
+    ///
+    /// Dropping the future resets the stream and drops the socket.
+    ///
+    /// # Errors
+    ///
+    /// When either side broke.
+    pub async fn join_socket(self, socket: impl Read + Write + Unpin) -> io::Result<()> {
+        let stream = Arc::clone(&self.stream);
+        let joined = SocketJoin::new(self, socket).await;
+        if joined.is_err() {
+            stream.reset();
+        }
+        joined
+    }
+
+    /// Joins it with another stream, likewise.
+    ///
+    /// # Errors
+    ///
+    /// When either side broke; the other one was reset then.
+    pub async fn join(mut self, mut other: Self) -> io::Result<()> {
+        let streams = [Arc::clone(&self.stream), Arc::clone(&other.stream)];
+        let (mut there, mut back) = (Way::default(), Way::default());
+        let joined = poll_fn(|cx| {
+            let one = there.poll(cx, &mut self, &streams[1])?;
+            let two = back.poll(cx, &mut other, &streams[0])?;
+            match (one, two) {
+                (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        if joined.is_err() {
+            streams.iter().for_each(|stream| stream.reset());
+        }
+        joined
+    }
+}
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Raw").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// One direction between two streams.
+#[derive(Default)]
+struct Way {
+    pending: Bytes,
+    over: bool,
+}
+
+impl Way {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Raw,
+        to: &Stream,
+    ) -> io::Result<Poll<()>> {
+        for _ in 0..TURNS {
+            if self.over {
+                return Ok(Poll::Ready(()));
+            }
+            if !self.pending.is_empty() {
+                match to.poll_put(cx, &mut self.pending) {
+                    Poll::Pending => return Ok(Poll::Pending),
+                    Poll::Ready(put) => put?,
+                };
+                continue;
+            }
+            match from.poll_read(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(read) => match read? {
+                    Some(bytes) => self.pending = bytes,
+                    None => {
+                        to.finish();
+                        self.over = true;
+                    }
+                },
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(Poll::Pending)
+    }
+}
+
+/// A stream and a socket, joined.
+struct SocketJoin<S> {
+    raw: Raw,
+    socket: S,
+    /// Bytes on their way into the socket.
+    down: Bytes,
+    down_over: bool,
+    unflushed: bool,
+    buffer: Vec<u8>,
+    /// What of the buffer is on its way into the stream.
+    up: std::ops::Range<usize>,
+    up_over: bool,
+}
+
+impl<S: Read + Write + Unpin> SocketJoin<S> {
+    fn new(raw: Raw, socket: S) -> Self {
+        Self {
+            raw,
+            socket,
+            down: Bytes::new(),
+            down_over: false,
+            unflushed: false,
+            buffer: Vec::new(),
+            up: 0..0,
+            up_over: false,
+        }
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..TURNS {
+            if self.down_over {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.down.is_empty() {
+                let wrote = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.down))?;
+                if wrote == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                drop(self.down.split_to(wrote));
+                self.unflushed = true;
+                continue;
+            }
+            match self.raw.poll_read(cx)? {
+                Poll::Ready(Some(bytes)) => self.down = bytes,
+                Poll::Ready(None) => {
+                    ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+                    // A socket whose peer has gone says so here; there is nothing left to lose.
+                    let _ = ready!(Pin::new(&mut self.socket).poll_shutdown(cx));
+                    self.down_over = true;
+                }
+                Poll::Pending => {
+                    if self.unflushed {
+                        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..TURNS {
+            if self.up_over {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(rest) = self.buffer.get(self.up.clone()).filter(|rest| !rest.is_empty()) {
+                self.up.start += ready!(self.raw.stream.poll_put_slice(cx, rest))?;
+                continue;
+            }
+            if self.buffer.is_empty() {
+                self.buffer = vec![0; ROOM];
+            }
+            let mut room = ReadBuf::new(&mut self.buffer);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, room.unfilled()))?;
+            let count = room.filled().len();
+            self.up = 0..count;
+            if count == 0 {
+                self.raw.finish();
+                self.up_over = true;
+                self.buffer = Vec::new();
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: Read + Write + Unpin> Future for SocketJoin<S> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let down = this.poll_down(cx)?;
+        let up = this.poll_up(cx)?;
+        if down.is_ready() && up.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
