@@ -6,6 +6,7 @@
 //! are Unix only; [`envfilter`], [`path`] and the names of signals are for every system.
 //!
 //! - [`process`] starts an agent's command and watches over it.
+//! - [`pty`] starts one on a terminal of its own.
 //! - [`fd`] makes a process's own standard streams fit for a reactor.
 //! - [`files`] performs file operations, below a root if that is wanted.
 //! - [`path`] lists the programs of a machine.
@@ -25,6 +26,8 @@ pub mod files;
 pub mod path;
 #[cfg(unix)]
 pub mod process;
+#[cfg(unix)]
+pub mod pty;
 mod signals;
 mod workers;
 // The one place for unsafe code: a child must be prepared between fork and exec.

@@ -7,7 +7,7 @@ mod child;
 mod environment;
 mod lookup;
 mod spawn;
-mod tree;
+pub(crate) mod tree;
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -21,6 +21,7 @@ use crate::errno::error_text;
 pub use attach::attach;
 pub use child::{Child, Exit, Signaller};
 pub use spawn::spawn;
+pub(crate) use spawn::start;
 
 /// A command to start, and how.
 #[derive(Clone, Debug)]

@@ -168,6 +168,7 @@ pub(crate) struct Failure {
 pub(crate) enum Step {
     Chdir,
     Descriptor(u32),
+    Terminal,
     Exec,
 }
 
@@ -184,6 +185,7 @@ impl Failure {
             Step::Chdir => (1, 0),
             Step::Descriptor(number) => (2, number),
             Step::Exec => (3, 0),
+            Step::Terminal => (4, 0),
         };
         let ([a, b, c, d], [e, f, g, h]) = (number.to_le_bytes(), self.errno.to_le_bytes());
         [step, a, b, c, d, e, f, g, h]
@@ -193,6 +195,7 @@ impl Failure {
         let step = match step {
             1 => Step::Chdir,
             2 => Step::Descriptor(u32::from_le_bytes([a, b, c, d])),
+            4 => Step::Terminal,
             _ => Step::Exec,
         };
         Self { step, errno: i32::from_le_bytes([e, f, g, h]) }
@@ -209,10 +212,21 @@ pub(crate) struct Image {
     /// Also above every target. The standard library's own report pipe may be hit by a `dup2`,
     /// which is why failures go over this one.
     report: OwnedFd,
+    /// What it gets as its standard streams, instead of what the command says.
+    terminal: Option<Terminal>,
     /// First number that cannot be open, for systems that cannot mark them all in one call.
     descriptor_end: u32,
     argv: PointerList,
     envp: PointerList,
+}
+
+/// A terminal by its master, laid out before the fork.
+pub(crate) struct Terminal {
+    /// Above every target of a `dup2`.
+    pub(crate) master: OwnedFd,
+    /// How the system calls the other side, where it has to be opened by name.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) name: CString,
 }
 
 /// Strings and the null-terminated array of pointers to them.
@@ -245,7 +259,12 @@ impl Image {
         let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let descriptor_end = open_files.unwrap_or(u64::MAX).min(65_536) as u32;
         let (argv, envp) = (PointerList::new(argv), PointerList::new(envp));
-        Self { path, dir, descriptors, report, descriptor_end, argv, envp }
+        Self { path, dir, descriptors, report, terminal: None, descriptor_end, argv, envp }
+    }
+
+    /// The same, leading a session on that terminal, when there is one.
+    pub(crate) fn on_terminal(self, terminal: Option<Terminal>) -> Self {
+        Self { terminal, ..self }
     }
 
     /// Makes the child of `command` become this image, once the rest of `command` is done.
@@ -272,6 +291,11 @@ impl Image {
             return Failure { step: Step::Chdir, errno: errno.raw_os_error() };
         }
         self.close_others_on_exec();
+        if let Some(terminal) = &self.terminal
+            && let Err(errno) = take_terminal(terminal)
+        {
+            return Failure { step: Step::Terminal, errno: errno.raw_os_error() };
+        }
         for (source, target) in &self.descriptors {
             // SAFETY: the target is a number of the child, where nobody else lives any more; the
             // copy is open across exec, the source is not.
@@ -298,6 +322,40 @@ impl Image {
             let _ = set_close_on_exec(number as RawFd);
         }
     }
+}
+
+/// Runs in the child: a new session, on the terminal of `master`, which becomes descriptors 0 to 2.
+///
+/// The terminal is opened here and nowhere else: while the parent had it open, too, the end of the
+/// child would be a hangup that throws away what it printed last.
+fn take_terminal(terminal: &Terminal) -> rustix::io::Result<()> {
+    rustix::process::setsid()?;
+    let terminal = open_terminal(terminal)?;
+    rustix::process::ioctl_tiocsctty(&terminal)?;
+    for number in 0..3 {
+        // SAFETY: descriptors 0 to 2 of the child are open, and nobody's but the program's to be.
+        if unsafe { dup2(terminal.as_raw_fd(), number) } < 0 {
+            return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::BADF));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn open_terminal(terminal: &Terminal) -> rustix::io::Result<OwnedFd> {
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
+
+    // Works without the terminal's name, which may be another one in the caller's mounts.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    ioctl_tiocgptpeer(&terminal.master, flags)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn open_terminal(terminal: &Terminal) -> rustix::io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(terminal.name.as_c_str(), flags, Mode::empty())
 }
 
 /// Gives the child every signal as a fresh process has it, except that what this process was told

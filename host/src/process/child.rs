@@ -106,12 +106,26 @@ impl Child {
     pub(super) fn new(pid: Pid, ends: ParentEnds) -> Self {
         Self {
             pid: pid.as_raw_nonzero().get().unsigned_abs(),
-            stdin: Some(ends.stdin),
-            stdout: Some(ends.stdout),
-            stderr: Some(ends.stderr),
+            stdin: ends.stdin,
+            stdout: ends.stdout,
+            stderr: ends.stderr,
             extra: ends.extra,
             shared: Arc::new(Shared { pid, state: Mutex::default() }),
         }
+    }
+
+    /// What still runs of the session that the child leads, and was not [`reap`](Self::reap)ed.
+    pub(crate) fn session(&self) -> Vec<tree::Member> {
+        let state = self.shared.lock();
+        // Once it has been reaped, its number may be somebody else's.
+        if state.reaped { Vec::new() } else { tree::session(self.pid) }
+    }
+
+    /// Whether the child has neither ended nor been reaped.
+    pub(crate) fn runs(&self) -> bool {
+        let state = self.shared.lock();
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        !state.reaped && matches!(waitid(WaitId::Pid(self.shared.pid), options), Ok(None))
     }
 
     /// A child without streams.

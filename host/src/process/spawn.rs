@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::CString;
 use std::io::{self, PipeReader, Read as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -16,7 +16,7 @@ use super::child::Child;
 use super::{FdLimits, Launch, SpawnError, SpawnStage, User, environment, lookup};
 use crate::errno::error_text;
 use crate::fd::enlarge_pipe;
-use crate::sys::{self, Failure, Image, SignalsBlocked, Step};
+use crate::sys::{self, Failure, Image, SignalsBlocked, Step, Terminal};
 
 /// Starts a command in a process group of its own, with pipes for its standard streams and a
 /// stream socket pair for each extra descriptor.
@@ -44,10 +44,19 @@ use crate::sys::{self, Failure, Image, SignalsBlocked, Step};
 /// With [`SpawnStage::Build`] for extra descriptors that are refused, pipes that cannot be made and
 /// a `SUDO_UID` that is no number; with [`SpawnStage::Start`] for everything else.
 pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
+    start(launch, None)
+}
+
+/// As [`spawn`]; with the master of a terminal the child leads a session on it instead of having
+/// pipes.
+pub(crate) fn start(
+    launch: Launch<'_>,
+    master: Option<BorrowedFd<'_>>,
+) -> Result<Child, SpawnError> {
     let Launch { request, env, search_path, user, fd_limits } = launch;
     let ids = ids(user)?;
     check_fds(&request.fds, fd_limits)?;
-    let ends = Ends::new(&request.fds)
+    let ends = Ends::new(&request.fds, master)
         .map_err(|(what, error)| SpawnError::failed(SpawnStage::Build, what, &error))?;
 
     let refused = |text: String| SpawnError::refused(SpawnStage::Start, text);
@@ -70,12 +79,17 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
 
     // Only fork, pipes, group and ids are left to the standard library; the image does the rest.
     let mut command = Command::new("/");
-    command.process_group(0);
+    if ends.child.terminal.is_none() {
+        // The leader of a session is that of a group, and must not have been one before.
+        command.process_group(0);
+    }
     command.stdin(ends.child.stdin).stdout(ends.child.stdout).stderr(ends.child.stderr);
     if let Some((uid, gid)) = ids {
         command.uid(uid).gid(gid);
     }
-    Image::new(program, argv, envp, dir, ends.child.extra, ends.child.report).attach(&mut command);
+    Image::new(program, argv, envp, dir, ends.child.extra, ends.child.report)
+        .on_terminal(ends.child.terminal)
+        .attach(&mut command);
 
     sys::restore_child_signal();
     let spawned = {
@@ -95,6 +109,7 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, SpawnError> {
         let what = match failure.step {
             Step::Chdir => format!("chdir {}", request.cwd),
             Step::Descriptor(number) => format!("{what}: descriptor {number}"),
+            Step::Terminal => format!("{what}: terminal"),
             Step::Exec => what,
         };
         return Err(SpawnError::failed(SpawnStage::Start, &what, &error));
@@ -167,9 +182,9 @@ struct Ends {
 
 /// The parent's ends, all non-blocking.
 pub(super) struct ParentEnds {
-    pub(super) stdin: OwnedFd,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: Option<OwnedFd>,
+    pub(super) stderr: Option<OwnedFd>,
     pub(super) extra: Vec<(u32, OwnedFd)>,
 }
 
@@ -179,10 +194,12 @@ struct ChildEnds {
     stderr: Stdio,
     extra: Vec<(OwnedFd, u32)>,
     report: OwnedFd,
+    /// What its standard streams are instead, when it runs on a terminal.
+    terminal: Option<Terminal>,
 }
 
 impl Ends {
-    fn new(fds: &[u32]) -> Result<Self, (&'static str, io::Error)> {
+    fn new(fds: &[u32], master: Option<BorrowedFd<'_>>) -> Result<Self, (&'static str, io::Error)> {
         let pipe = || io::pipe().map_err(|error| ("pipe", error));
         let ours = |end: OwnedFd| {
             ioctl_fionbio(&end, true).map_err(|error| ("pipe", error.into()))?;
@@ -191,14 +208,12 @@ impl Ends {
         };
         // No child's end may have a number that another one is going to get.
         let above = fds.iter().max().map_or(3, |highest| highest.saturating_add(1));
-        let out_of_the_way = |end: OwnedFd| {
+        let copy_out_of_the_way = |end: BorrowedFd<'_>| {
             let above = i32::try_from(above).unwrap_or(i32::MAX);
-            fcntl_dupfd_cloexec(&end, above).map_err(|error| ("fcntl", error.into()))
+            fcntl_dupfd_cloexec(end, above).map_err(|error| ("fcntl", error.into()))
         };
+        let out_of_the_way = |end: OwnedFd| copy_out_of_the_way(end.as_fd());
 
-        let (stdin, our_stdin) = pipe()?;
-        let (our_stdout, stdout) = pipe()?;
-        let (our_stderr, stderr) = pipe()?;
         let (our_report, report) = pipe()?;
         let mut our_extra = Vec::with_capacity(fds.len());
         let mut extra = Vec::with_capacity(fds.len());
@@ -208,11 +223,34 @@ impl Ends {
             our_extra.push((*number, our.into()));
             extra.push((out_of_the_way(end.into())?, *number));
         }
+        let report = out_of_the_way(report.into())?;
+        if let Some(master) = master {
+            let null = Stdio::null;
+            let terminal = Some(Terminal {
+                master: copy_out_of_the_way(master)?,
+                #[cfg(not(any(target_os = "linux", target_os = "android")))]
+                name: rustix::pty::ptsname(master, Vec::new())
+                    .map_err(|error| ("ptsname", error.into()))?,
+            });
+            let parent = ParentEnds { stdin: None, stdout: None, stderr: None, extra: our_extra };
+            let child = ChildEnds {
+                stdin: null(),
+                stdout: null(),
+                stderr: null(),
+                extra,
+                report,
+                terminal,
+            };
+            return Ok(Self { parent, child, report: our_report });
+        }
+        let (stdin, our_stdin) = pipe()?;
+        let (our_stdout, stdout) = pipe()?;
+        let (our_stderr, stderr) = pipe()?;
         Ok(Self {
             parent: ParentEnds {
-                stdin: ours(our_stdin.into())?,
-                stdout: ours(our_stdout.into())?,
-                stderr: ours(our_stderr.into())?,
+                stdin: Some(ours(our_stdin.into())?),
+                stdout: Some(ours(our_stdout.into())?),
+                stderr: Some(ours(our_stderr.into())?),
                 extra: our_extra,
             },
             child: ChildEnds {
@@ -220,7 +258,8 @@ impl Ends {
                 stdout: stdout.into(),
                 stderr: stderr.into(),
                 extra,
-                report: out_of_the_way(report.into())?,
+                report,
+                terminal: None,
             },
             report: our_report,
         })

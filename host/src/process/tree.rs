@@ -31,6 +31,28 @@ impl Found {
     }
 }
 
+/// A process of a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub(crate) process: Found,
+    /// Its process group.
+    pub(crate) group: u32,
+}
+
+/// What runs in the session that `leader` leads, as far as the system tells that (Linux).
+pub(crate) fn session(leader: u32) -> Vec<Member> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let member = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace().skip(2);
+        let (group, session) = (fields.next()?.parse().ok()?, fields.next()?.parse::<u32>().ok()?);
+        (session == leader).then_some(Member { process: Found::new(pid)?, group })
+    };
+    numbers.filter_map(member).collect()
+}
+
 /// Sends a signal to each of these processes; one that has ended is passed over.
 pub(crate) fn signal_all(processes: &[Found], signal: i32) {
     for process in processes.iter().filter(|process| process.runs()) {
