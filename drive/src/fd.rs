@@ -50,6 +50,8 @@ pub struct FdIo<R>(Kind<R>);
 enum Kind<R> {
     /// A pipe or terminal whose O_NONBLOCK is ours.
     Pollable(R),
+    /// The master of a terminal.
+    Terminal(R),
     /// A socket. Only one that nobody shares is shut down when it is closed.
     Socket { fd: R, shared: bool },
     /// A file, or something else that blocks.
@@ -70,6 +72,18 @@ impl<R: Readiness> FdIo<R> {
     /// When the reactor refuses it.
     pub fn pollable(fd: OwnedFd) -> io::Result<Self> {
         R::register(fd).map(|fd| Self(Kind::Pollable(fd)))
+    }
+
+    /// The master of a terminal, non-blocking, in both directions.
+    ///
+    /// Its end is that of everything that had the terminal open. Linux says EIO there; it is the
+    /// end here too, as nothing that was printed is lost before it.
+    ///
+    /// # Errors
+    ///
+    /// When the reactor refuses it.
+    pub fn terminal(fd: OwnedFd) -> io::Result<Self> {
+        R::register(fd).map(|fd| Self(Kind::Terminal(fd)))
     }
 
     /// A stream socket, blocking or not. Closing it shuts its writing half down.
@@ -145,6 +159,9 @@ impl<R: Readiness> Io for FdIo<R> {
             Kind::Pollable(fd) => {
                 fd.poll_read_with(cx, |fd| Ok(rustix::io::read(fd, spare_capacity(buf))?))
             }
+            Kind::Terminal(fd) => {
+                fd.poll_read_with(cx, |fd| eio_is_end(rustix::io::read(fd, spare_capacity(buf))))
+            }
             Kind::Socket { fd, .. } => fd.poll_read_with(cx, |fd| {
                 let (count, _) = rustix::net::recv(fd, spare_capacity(buf), RecvFlags::DONTWAIT)?;
                 Ok(count)
@@ -160,6 +177,9 @@ impl<R: Readiness> Io for FdIo<R> {
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Kind::Pollable(fd) => fd.poll_read_with(cx, |fd| Ok(rustix::io::read(fd, &mut *buf)?)),
+            Kind::Terminal(fd) => {
+                fd.poll_read_with(cx, |fd| eio_is_end(rustix::io::read(fd, &mut *buf)))
+            }
             Kind::Socket { fd, .. } => fd.poll_read_with(cx, |fd| {
                 let (count, _) = rustix::net::recv(fd, &mut *buf, RecvFlags::DONTWAIT)?;
                 Ok(count)
@@ -178,7 +198,9 @@ impl<R: Readiness> Io for FdIo<R> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut self.0 {
-            Kind::Pollable(fd) => fd.poll_write_with(cx, |fd| Ok(rustix::io::writev(fd, bufs)?)),
+            Kind::Pollable(fd) | Kind::Terminal(fd) => {
+                fd.poll_write_with(cx, |fd| Ok(rustix::io::writev(fd, bufs)?))
+            }
             Kind::Socket { fd, .. } => fd.poll_write_with(cx, |fd| {
                 let flags = SendFlags::DONTWAIT | no_signal();
                 Ok(rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags)?)
@@ -225,9 +247,16 @@ impl<R: Readiness> Io for FdIo<R> {
 
     fn peer_gone(&self) -> bool {
         match &self.0 {
-            Kind::Pollable(fd) | Kind::Socket { fd, .. } => hung_up(fd.fd()),
+            Kind::Pollable(fd) | Kind::Terminal(fd) | Kind::Socket { fd, .. } => hung_up(fd.fd()),
             _ => false,
         }
+    }
+}
+
+fn eio_is_end(read: rustix::io::Result<usize>) -> io::Result<usize> {
+    match read {
+        Err(rustix::io::Errno::IO) => Ok(0),
+        read => Ok(read?),
     }
 }
 
@@ -255,6 +284,7 @@ impl<R> fmt::Debug for FdIo<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Kind::Pollable(_) => "FdIo(pollable)",
+            Kind::Terminal(_) => "FdIo(terminal)",
             Kind::Socket { .. } => "FdIo(socket)",
             #[cfg(feature = "host")]
             Kind::Thread(_) => "FdIo(thread)",
