@@ -18,8 +18,9 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 }
 
 /// What the tests start: a terminal, shells that check completions, a typesetter that checks the
-/// manual page, both ends of SSH, and the compiler of the original peers.
-pub(crate) const PROGRAMS: [Program; 8] = [
+/// manual page, both ends of SSH, the compiler of the original peers, a program that asks its
+/// terminal, and the store that relays share.
+pub(crate) const PROGRAMS: [Program; 10] = [
     program("script", "bsdutils"),
     program("bash", "bash"),
     program("zsh", "zsh"),
@@ -28,6 +29,8 @@ pub(crate) const PROGRAMS: [Program; 8] = [
     program("ssh", "openssh-client"),
     program("sshd", "openssh-server"),
     program("go", "golang-go"),
+    program("python3", "python3"),
+    program("redis-server", "redis-server"),
 ];
 
 /// What counts instructions for the benchmarks' gate.
