@@ -157,9 +157,9 @@ function fill({ id, agent, domain, left, points, card }, now) {
   const { item, part } = card;
   const here = left === null;
   item.firstElementChild.classList.toggle("gone", !here);
-  write(part("state"), here ? "joined" : `left ${span(now - left)} ago`);
+  write(part("state"), here ? arrived(agent, now) : `left ${span(now - left)} ago`);
   write(part("facts"), facts(agent));
-  write(part("joined"), joined(agent, here, now));
+  write(part("ways"), ways(agent));
   write(part("streams"), count(here ? agent.streams?.live : 0));
   write(part("requests"), perSecond(here ? agent.rate?.requests : 0));
   write(part("up"), rate(here ? agent.rate?.up : 0));
@@ -198,9 +198,12 @@ function facts(agent) {
   return parts.filter((part) => part !== "").join(" · ");
 }
 
-function joined(agent, here, now) {
+function arrived(agent, now) {
+  return number(agent.since_ms) > 0 ? `joined ${span(now - agent.since_ms)} ago` : "joined";
+}
+
+function ways(agent) {
   const parts = [];
-  if (here && number(agent.since_ms) > 0) parts.push(`since ${span(now - agent.since_ms)}`);
   if (text(agent.address) !== "") parts.push(`from ${text(agent.address, 60)}`);
   if (text(agent.version) !== "") parts.push(`version ${text(agent.version, 40)}`);
   if (agent.dialect === "original") parts.push("speaks the original's three stream types");
