@@ -14,6 +14,13 @@ pub(crate) fn agentproto() -> &'static Path {
     BUILT.get_or_init(|| build("agentproto"))
 }
 
+/// The program of the peer in `conformance/peers/tunnel`, built by the first who asks.
+#[allow(dead_code, reason = "not every test that includes this file has tunnels")]
+pub(crate) fn tunnel() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("tunnel"))
+}
+
 /// Builds a peer into the target folder. Other tests may do the same at this moment or run what they
 /// built: one builds at a time, and what it built takes its place in one step.
 fn build(wire: &str) -> PathBuf {
