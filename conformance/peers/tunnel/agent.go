@@ -141,7 +141,8 @@ func (a *agent) tellInfo(session *yamux.Session, over <-chan struct{}) {
 	for {
 		if stream, err := session.OpenStream(); err == nil {
 			if writeHeader(stream, typeControl, nil) == nil {
-				json.NewEncoder(stream).Encode(a.document())
+				document, _ := json.Marshal(a.document())
+				stream.Write(document)
 			}
 			stream.Close()
 		}

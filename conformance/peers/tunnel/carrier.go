@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -32,9 +31,6 @@ func (c *carrier) Read(into []byte) (int, error) {
 	for len(c.rest) == 0 {
 		_, message, err := c.ws.Read(c.context)
 		if err != nil {
-			if websocket.CloseStatus(err) == websocket.StatusNormalClosure {
-				err = io.EOF
-			}
 			return 0, err
 		}
 		c.rest = message

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -243,7 +244,8 @@ func (s *server) close(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "no such agent", http.StatusNotFound)
 }
 
-// terminal types the request's body into a terminal and answers with what it shows, until it ends.
+// terminal types the request's body into a terminal and answers with what it shows, until it ends or
+// has shown the text `until`: the original's agent does not end it.
 func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	tunnel := s.get(r.PathValue("id"))
 	if tunnel == nil {
@@ -268,14 +270,16 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	}
 	defer stream.Close()
 	context.AfterFunc(r.Context(), func() { stream.Close() })
+	until, shown := []byte(r.URL.Query().Get("until")), []byte{}
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := stream.Read(buffer)
 		if n > 1 && buffer[0] == messageBytes {
 			w.Write(buffer[1:n])
 			w.(http.Flusher).Flush()
+			shown = append(shown, buffer[1:n]...)
 		}
-		if err != nil {
+		if err != nil || len(until) > 0 && bytes.Contains(shown, until) {
 			return
 		}
 	}

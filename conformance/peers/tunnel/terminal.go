@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -52,40 +53,47 @@ func (t *terminal) open() (*os.File, error) {
 	return shell, nil
 }
 
-// bridge copies both ways. A message is what one read returns: where messages come together, or one
-// is longer than the buffer, bytes are lost or kinds appear as text, as in the original.
+// bridge copies both ways, and ends when both have ended: a shell that exits does not end the stream,
+// and a stream that ends does not keep the shell's output from it. A message is what one read returns:
+// where messages come together, or one is longer than the buffer, bytes are lost or kinds appear as
+// text. All that is as in the original.
 func (t *terminal) bridge(stream *yamux.Stream) {
 	shell, err := t.open()
 	if err != nil {
 		return
 	}
+	shown := make(chan struct{})
 	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := stream.Read(buffer)
-			if err != nil {
-				return
-			}
-			if n > 0 && buffer[0] == messageControl {
-				var size resize
-				if json.Unmarshal(buffer[1:n], &size) == nil && size.Type == "resize" {
-					pty.Setsize(shell, &pty.Winsize{Cols: size.Cols, Rows: size.Rows})
-				}
-			} else if n > 1 {
-				shell.Write(buffer[1:n])
-			}
-		}
+		defer close(shown)
+		show(shell, stream)
 	}()
 	buffer := make([]byte, 4096)
 	for {
-		n, err := shell.Read(buffer[1:])
-		if n > 0 {
-			buffer[0] = messageBytes
-			if _, err := stream.Write(buffer[:n+1]); err != nil {
-				return
-			}
-		}
+		n, err := stream.Read(buffer)
 		if err != nil {
+			break
+		}
+		if n > 0 && buffer[0] == messageControl {
+			var size resize
+			if json.Unmarshal(buffer[1:n], &size) == nil && size.Type == "resize" {
+				pty.Setsize(shell, &pty.Winsize{Cols: size.Cols, Rows: size.Rows})
+			}
+		} else if n > 1 {
+			shell.Write(buffer[1:n])
+		}
+	}
+	<-shown
+}
+
+func show(shell io.Reader, stream io.Writer) {
+	buffer := make([]byte, 1+4096)
+	for {
+		n, err := shell.Read(buffer[1:])
+		if err != nil {
+			return
+		}
+		buffer[0] = messageBytes
+		if _, err := stream.Write(buffer[:1+n]); err != nil {
 			return
 		}
 	}
