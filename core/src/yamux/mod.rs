@@ -10,6 +10,7 @@ mod frame;
 #[cfg(feature = "serde")]
 mod notation;
 mod pings;
+mod presets;
 mod receive;
 mod state;
 mod transmit;
