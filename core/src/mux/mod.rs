@@ -165,6 +165,16 @@ pub trait Mux: Machine<Input = Bytes, Output = Segment, Event = MuxEvent> {
     /// by [`read`](Self::read) at once; whoever wants what came before it asks here.
     fn drain(&mut self, stream: StreamKey, max: usize) -> Option<Bytes>;
 
+    /// Bytes of the data frame at the head of what is unread that are still to be read, counted from
+    /// the read position, whether they have arrived or not. `None` where nothing is unread, and where
+    /// the wire does not keep the boundaries of its frames (yamux does, by
+    /// [`Config::frame_marks`](crate::yamux::Config::frame_marks); then [`read`](Self::read) never
+    /// goes beyond one).
+    fn frame_left(&self, stream: StreamKey) -> Option<usize> {
+        let _ = stream;
+        None
+    }
+
     /// Queues the front of `data` without copying it, as much as credit and queue allow, and takes
     /// that much off `data`. What is queued will be sent: it is within the peer's window. Bytes of
     /// two calls never share a frame. An empty `data` is `Accepted(0)` on a stream that can be

@@ -96,7 +96,7 @@ impl Mux for Connection {
         if max == 0 && self.streams.get(slot).is_some_and(|stream| stream.unread() > 0) {
             return Received::Data(Bytes::new());
         }
-        if let Some(taken) = self.inbox.pop(&mut self.streams, slot, max) {
+        if let Some(taken) = self.take_unread(slot, max) {
             self.credit_peer(now, slot, &taken);
             return Received::Data(taken.bytes);
         }
@@ -113,7 +113,14 @@ impl Mux for Connection {
         if !ended {
             return None;
         }
-        self.inbox.pop(&mut self.streams, slot, max).map(|taken| taken.bytes)
+        self.take_unread(slot, max).map(|taken| taken.bytes)
+    }
+
+    fn frame_left(&self, stream: StreamKey) -> Option<usize> {
+        if !self.config.frame_marks {
+            return None;
+        }
+        self.marks.left(self.streams.named(stream)?)
     }
 
     fn write(&mut self, now: Instant, stream: StreamKey, data: &mut Bytes) -> Sent {
@@ -209,6 +216,7 @@ impl Mux for Connection {
         }
         self.lanes.stop_writing(now, &mut self.streams, slot);
         self.inbox.clear(&mut self.streams, slot);
+        self.marks.forget(&mut self.inbox.budget, slot);
         self.streams.forget(slot);
         self.settle(now);
     }
@@ -317,6 +325,15 @@ impl Mux for Connection {
 }
 
 impl Connection {
+    /// Takes unread bytes, and none beyond the frame at the front where frames are marked.
+    #[inline]
+    fn take_unread(&mut self, slot: Slot, max: usize) -> Option<Taken> {
+        let max = self.marks.left(slot).map_or(max, |left| left.min(max));
+        let taken = self.inbox.pop(&mut self.streams, slot, max)?;
+        self.marks.read(&mut self.inbox.budget, slot, taken.bytes.len());
+        Some(taken)
+    }
+
     fn open_stream(&mut self, now: Instant, id: u32) -> Option<Slot> {
         // Only where foreign ids are accepted (section 8) can one be in the way; it loses its place,
         // as in the original: its reader waits on, and nothing more leaves under what was its id.

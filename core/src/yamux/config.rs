@@ -247,6 +247,11 @@ pub struct Config {
     pub farewell: Farewell,
     /// What a stream that is not acknowledged in time takes with it.
     pub open_timeout_ends: OpenTimeout,
+    /// Whether the boundaries of data frames are kept for the reader
+    /// ([`Mux::frame_left`](crate::mux::Mux::frame_left)); a read then never goes beyond one. For
+    /// messages that are nothing but frames. False: it costs memory, within the budget, for every
+    /// frame that is unread.
+    pub frame_marks: bool,
 }
 
 impl Default for Config {
@@ -278,6 +283,7 @@ impl Default for Config {
             life_signs: LifeSigns::default(),
             farewell: Farewell::default(),
             open_timeout_ends: OpenTimeout::default(),
+            frame_marks: false,
         }
     }
 }

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use bytes::Bytes;
 use core::time::Duration;
 
+use super::marks::FrameMarks;
 use super::pings::{By, Pings};
 use super::receive::{Body, Late};
 use super::state::{Over, State};
@@ -29,6 +30,7 @@ pub struct Connection {
     /// The data frame whose payload is not complete.
     pub(super) body: Option<Body>,
     pub(super) inbox: Inbox,
+    pub(super) marks: FrameMarks,
     pub(super) lanes: Lanes<Control>,
     pub(super) events: Events,
     pub(super) guards: Guards,
@@ -94,6 +96,7 @@ impl Connection {
             input: Input::new(),
             body: None,
             inbox: Inbox::new(limits.connection_memory),
+            marks: FrameMarks::new(config.frame_marks),
             lanes: Lanes::new(limits.send_queue, limits.replies)
                 .with_frames_of(config.frame_size as usize),
             events: Events::default(),

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod connection;
 mod frame;
+mod marks;
 #[cfg(feature = "serde")]
 mod notation;
 mod pings;

@@ -237,6 +237,7 @@ impl Connection {
         {
             self.granted = self.granted.saturating_sub(u64::from(length));
             self.body = Some(Body { slot, left: length, fin });
+            self.marks.begin(&mut self.inbox.budget, slot, length);
         }
         // Nobody reads it, and the peer should know: it was finished and forgotten.
         if self.streams.get(slot).is_some_and(|stream| !stream.is_named()) {
@@ -290,6 +291,7 @@ impl Connection {
         }
         if self.config.dead_streams == DeadStreams::Drop {
             self.inbox.clear(&mut self.streams, slot);
+            self.marks.forget(&mut self.inbox.budget, slot);
             self.streams.forget(slot);
         }
         self.guards.count(now, Flood::Resets)
@@ -298,6 +300,7 @@ impl Connection {
     /// Ends a stream by force from this side; what it has received is gone too.
     pub(super) fn reset_stream(&mut self, now: Instant, slot: Slot, over: Over) {
         self.inbox.clear(&mut self.streams, slot);
+        self.marks.forget(&mut self.inbox.budget, slot);
         let Some(stream) = self.streams.get_mut(slot) else { return };
         if stream.state.over != Over::Not {
             return;

@@ -2,6 +2,7 @@
 
 mod hazards;
 mod hostile;
+mod marks;
 mod model;
 mod offers;
 mod pair;

@@ -56,6 +56,9 @@ pub(super) enum Wish {
     Closed,
 }
 
+/// Bytes, and whether they end the frame that they came in, where that is known; `None` at the end.
+pub(super) type Chunk = Option<(Bytes, bool)>;
+
 /// A connection, as its handles see it: nothing of the wire or the transport shows.
 pub(super) trait Handle: Send + Sync {
     fn abilities(&self) -> Abilities;
@@ -89,11 +92,8 @@ pub(super) trait Handle: Send + Sync {
         max: usize,
         pieces: &mut Pieces,
     ) -> Poll<io::Result<()>>;
-    fn poll_chunk(
-        &self,
-        cx: &mut Context<'_>,
-        stream: StreamKey,
-    ) -> Poll<io::Result<Option<Bytes>>>;
+    fn poll_chunk(&self, cx: &mut Context<'_>, stream: StreamKey) -> Poll<io::Result<Chunk>>;
+    fn frame_left(&self, stream: StreamKey) -> Option<usize>;
     fn poll_write(
         &self,
         cx: &mut Context<'_>,
@@ -438,21 +438,27 @@ impl<M: Mux + Send, I: Io> Handle for Core<M, I> {
         })
     }
 
-    fn poll_chunk(
-        &self,
-        cx: &mut Context<'_>,
-        stream: StreamKey,
-    ) -> Poll<io::Result<Option<Bytes>>> {
-        self.read(|state, now| match state.machine.read(now, stream, usize::MAX) {
-            Received::Data(bytes) => Poll::Ready(Ok(Some(bytes))),
-            Received::Blocked => {
-                state.slots.wait(stream, For::Reading, cx.waker());
-                Poll::Pending
+    fn poll_chunk(&self, cx: &mut Context<'_>, stream: StreamKey) -> Poll<io::Result<Chunk>> {
+        self.read(|state, now| {
+            let left = state.machine.frame_left(stream);
+            match state.machine.read(now, stream, usize::MAX) {
+                Received::Data(bytes) => {
+                    let ends = left == Some(bytes.len());
+                    Poll::Ready(Ok(Some((bytes, ends))))
+                }
+                Received::Blocked => {
+                    state.slots.wait(stream, For::Reading, cx.waker());
+                    Poll::Pending
+                }
+                Received::End(StreamEnd::Finished) => Poll::Ready(Ok(None)),
+                Received::End(end) => Poll::Ready(Err(MuxError::Stream(end).into())),
+                Received::Unknown => Poll::Ready(Err(unknown())),
             }
-            Received::End(StreamEnd::Finished) => Poll::Ready(Ok(None)),
-            Received::End(end) => Poll::Ready(Err(MuxError::Stream(end).into())),
-            Received::Unknown => Poll::Ready(Err(unknown())),
         })
+    }
+
+    fn frame_left(&self, stream: StreamKey) -> Option<usize> {
+        self.lock().machine.frame_left(stream)
     }
 
     fn poll_write(

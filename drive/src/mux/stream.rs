@@ -68,7 +68,28 @@ impl Stream {
     ///
     /// As [`poll_read_into`](Self::poll_read_into).
     pub fn poll_read_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.handle.poll_chunk(cx, self.key).map_ok(|chunk| chunk.map(|(bytes, _)| bytes))
+    }
+
+    /// As [`poll_read_chunk`](Self::poll_read_chunk), and whether the bytes go up to the end of the
+    /// data frame in which they came. They never go beyond it where the machine keeps the boundaries
+    /// of frames (yamux with `frame_marks`); elsewhere the answer is no.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_read_into`](Self::poll_read_into).
+    pub fn poll_read_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<(Bytes, bool)>>> {
         self.handle.poll_chunk(cx, self.key)
+    }
+
+    /// Bytes of the data frame at the head of what is unread that are still to be read, whether they
+    /// have arrived or not; see [`Mux::frame_left`](trunkline_core::mux::Mux::frame_left).
+    #[must_use]
+    pub fn frame_left(&self) -> Option<usize> {
+        self.handle.frame_left(self.key)
     }
 
     /// The next bytes as they arrived, without a copy; `None` at the end.
@@ -290,6 +311,18 @@ impl ReadHalf {
     ///
     /// As there.
     pub fn poll_read_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.0.handle.poll_chunk(cx, self.0.key).map_ok(|chunk| chunk.map(|(bytes, _)| bytes))
+    }
+
+    /// As [`Stream::poll_read_frame`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_read_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<(Bytes, bool)>>> {
         self.0.handle.poll_chunk(cx, self.0.key)
     }
 
