@@ -212,6 +212,14 @@ impl Stream {
     /// As [`poll_read_chunk`](Self::poll_read_chunk), for one of several that share the stream; one of
     /// them reads at a time.
     pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.handle.poll_chunk(cx, self.key).map_ok(|chunk| chunk.map(|(bytes, _)| bytes))
+    }
+
+    /// As [`poll_read_frame`](Self::poll_read_frame), likewise.
+    pub(crate) fn poll_frame(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<(Bytes, bool)>>> {
         self.handle.poll_chunk(cx, self.key)
     }
 

@@ -15,6 +15,8 @@ mod local;
 mod network;
 mod opener;
 mod registry;
+#[cfg(all(unix, feature = "host"))]
+mod shell;
 mod splice;
 mod terminal;
 mod time;
@@ -29,5 +31,7 @@ pub use local::LocalService;
 pub use network::Network;
 pub use opener::{Call, Tunnel, TunnelOptions, TunnelStats};
 pub use registry::Registry;
+#[cfg(all(unix, feature = "host"))]
+pub use shell::Shell;
 pub use splice::Raw;
-pub use terminal::{Terminal, TerminalEnd, TerminalEvent, TerminalReader, TerminalWriter};
+pub use terminal::{Terminal, TerminalEvent, TerminalReader, TerminalWriter};

@@ -6,12 +6,15 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::rt::{Read, ReadBuf, Write};
+use trunkline_core::tunnel::Header;
 
-use super::typed::Shared;
-use crate::mux::Stream;
+use super::typed::{self, Shared};
+use crate::Runtime;
+use crate::mux::{Connection, Stream};
 
 /// Bytes read from a socket at once.
 const ROOM: usize = 32 << 10;
@@ -29,6 +32,28 @@ pub struct Raw {
 impl Raw {
     pub(super) fn new(stream: Shared, first: impl IntoIterator<Item = Bytes>) -> Self {
         Self { stream, first: first.into_iter().filter(|bytes| !bytes.is_empty()).collect() }
+    }
+
+    /// The next stream that the other end of a connection opens, its header still to be read.
+    ///
+    /// # Errors
+    ///
+    /// Once the connection is over.
+    pub async fn accept<R: Runtime>(connection: &Connection<R>) -> io::Result<Self> {
+        connection.accept_stream().await.map(|stream| Self::new(Arc::new(stream), []))
+    }
+
+    /// Reads the header that the stream begins with. Not cancel safe: what was read is gone.
+    ///
+    /// # Errors
+    ///
+    /// When it is not whole within the time, is none, or the stream ends badly.
+    pub async fn header<R: Runtime>(&mut self, limit: Duration) -> io::Result<Header> {
+        let (header, rest) = typed::read_header::<R>(&self.stream, limit).await?;
+        if !rest.is_empty() {
+            self.first.push_back(rest);
+        }
+        Ok(header)
     }
 
     /// The stream itself, and what came before it was asked for: that is read first.
@@ -96,6 +121,32 @@ impl Raw {
         let joined = poll_fn(|cx| {
             let one = there.poll(cx, &mut self, &streams[1])?;
             let two = back.poll(cx, &mut other, &streams[0])?;
+            match (one, two) {
+                (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        if joined.is_err() {
+            streams.iter().for_each(|stream| stream.reset());
+        }
+        joined
+    }
+}
+
+impl Raw {
+    /// As [`join`](Self::join), frame by frame: each data frame of one stream becomes one of the
+    /// other, which is what the original's terminal messages are kept apart by.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn join_frames(self, other: Self) -> io::Result<()> {
+        let streams = [self.stream, other.stream];
+        let (mut there, mut back) = (Frames::default(), Frames::default());
+        let joined = poll_fn(|cx| {
+            let one = there.poll(cx, &streams[0], &streams[1])?;
+            let two = back.poll(cx, &streams[1], &streams[0])?;
             match (one, two) {
                 (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
                 _ => Poll::Pending,
@@ -254,5 +305,49 @@ impl<S: Read + Write + Unpin> Future for SocketJoin<S> {
         let down = this.poll_down(cx)?;
         let up = this.poll_up(cx)?;
         if down.is_ready() && up.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+/// One direction between two streams whose frames are kept.
+#[derive(Default)]
+struct Frames {
+    /// The frame that is being read; longer ones than any message are passed on in pieces.
+    whole: BytesMut,
+    pending: Bytes,
+    over: bool,
+}
+
+impl Frames {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &Stream, to: &Stream) -> io::Result<Poll<()>> {
+        for _ in 0..TURNS {
+            if self.over {
+                return Ok(Poll::Ready(()));
+            }
+            if !self.pending.is_empty() {
+                match to.poll_put(cx, &mut self.pending) {
+                    Poll::Pending => return Ok(Poll::Pending),
+                    Poll::Ready(put) => put?,
+                };
+                continue;
+            }
+            match from.poll_frame(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(read) => match read? {
+                    Some((bytes, true)) if self.whole.is_empty() => self.pending = bytes,
+                    Some((bytes, ends)) => {
+                        self.whole.extend_from_slice(&bytes);
+                        if ends || self.whole.len() >= ROOM {
+                            self.pending = self.whole.split().freeze();
+                        }
+                    }
+                    None => {
+                        to.finish();
+                        self.over = true;
+                    }
+                },
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(Poll::Pending)
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use trunkline_core::ExitStatus;
 use trunkline_core::tunnel::terminal::{
     Boundaries, Joiner, MAX_MESSAGE, Message, OwnExit, OwnFrame, OwnFrames, Splitter, Towards,
 };
@@ -22,22 +23,8 @@ const MOST: usize = 16 << 10;
 pub enum TerminalEvent {
     /// Bytes to show.
     Output(Bytes),
-    /// The end; the last event.
-    End(TerminalEnd),
-}
-
-/// How a terminal ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TerminalEnd {
-    /// The command ended by itself, with this code.
-    Code(i32),
-    /// The command was ended by this signal.
-    Signal(i32),
-    /// There was no command, or what became of it is not known; why.
-    Error(String),
-    /// It is over, and the wire does not tell how: an original's agent.
-    Over,
+    /// The end; the last event. `Ended` where the wire does not tell how: an original's agent.
+    End(ExitStatus),
 }
 
 /// A terminal: what is written goes to the command's input, what it shows comes back.
@@ -102,12 +89,9 @@ impl TerminalReader {
             if let Some(event) = self.step()? {
                 return Ok(Some(event));
             }
-            let left = None::<usize>;
-            match poll_fn(|cx| self.stream.poll_chunk(cx)).await? {
-                Some(bytes) => {
+            match poll_fn(|cx| self.stream.poll_frame(cx)).await? {
+                Some((bytes, ends)) => {
                     if let Rules::Original(joiner) = &mut self.rules {
-                        // A read never joins pieces of two frames.
-                        let ends = left.is_none_or(|left| bytes.len() >= left);
                         if let Some(Message::Data(output)) = joiner.feed(bytes, ends) {
                             self.first.push_back(output);
                         }
@@ -139,7 +123,7 @@ impl TerminalReader {
                         }
                         Some(OwnFrame::Exit(exit)) => {
                             self.over = true;
-                            return Ok(Some(TerminalEvent::End(exit.into())));
+                            return Ok(Some(TerminalEvent::End(status(exit))));
                         }
                         _ => {}
                     }
@@ -150,9 +134,9 @@ impl TerminalReader {
     }
 
     /// What an orderly end of the stream means.
-    fn ended(&self) -> io::Result<TerminalEnd> {
+    fn ended(&self) -> io::Result<ExitStatus> {
         match &self.rules {
-            Rules::Original(_) => Ok(TerminalEnd::Over),
+            Rules::Original(_) => Ok(ExitStatus::Ended),
             Rules::Own(_) => {
                 let text = "the terminal ended without saying how";
                 Err(io::Error::new(io::ErrorKind::UnexpectedEof, text))
@@ -161,14 +145,15 @@ impl TerminalReader {
     }
 }
 
-impl From<OwnExit> for TerminalEnd {
-    fn from(exit: OwnExit) -> Self {
-        match exit {
-            OwnExit::Code(code) => Self::Code(code),
-            OwnExit::Signal(signal) => Self::Signal(signal),
-            OwnExit::Error(text) => Self::Error(text),
-            _ => Self::Over,
-        }
+/// What an agent of ours said about the end. A command that could not be started is 127, with the
+/// reason.
+fn status(exit: OwnExit) -> ExitStatus {
+    let exited = |code: i32, text| ExitStatus::Exited { code: code.into(), text, clean: true };
+    match exit {
+        OwnExit::Code(code) => exited(code, String::new()),
+        OwnExit::Signal(signal) => ExitStatus::Signaled(signal),
+        OwnExit::Error(text) => exited(127, text),
+        _ => ExitStatus::Ended,
     }
 }
 

@@ -1,0 +1,90 @@
+//! Agents that join.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use trunkline_tokio::tunnel::{
+    DIALECT_HEADER, DIALECT_VERSION, Dialect, Tunnel, TunnelOptions, collect_control,
+};
+use trunkline_tokio::{Connection, Side, carrier, yamux};
+
+use super::agents::Agent;
+use super::body::{Answer, text};
+use super::{Relay, upgrade};
+
+/// Whether this can be an agent's name: it becomes part of paths and host names.
+pub(super) fn is_id(id: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=63).contains(&id.len())
+        && id.bytes().all(fits)
+        && id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && !id.contains("..")
+}
+
+/// Answers an agent that wants to join, and serves its tunnel from then on.
+pub(super) fn join(
+    relay: &Arc<Relay>,
+    id: &str,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    if !is_id(id) {
+        return text(StatusCode::BAD_REQUEST, "missing parameters");
+    }
+    if let Err(refused) = relay.access.agent(id, request.headers(), &query, peer.ip()) {
+        tracing::warn!(agent = id, %peer, "an agent was refused: {refused}");
+        return refused.into_answer();
+    }
+    let own = request.headers().get(DIALECT_HEADER).is_some_and(|asked| asked == DIALECT_VERSION);
+    let (mut answer, upgraded) = match upgrade::accept(&mut request) {
+        Ok(accepted) => accepted,
+        Err(answer) => return answer,
+    };
+    if own {
+        let version = HeaderValue::from_static(DIALECT_VERSION);
+        answer.headers_mut().insert(DIALECT_HEADER, version);
+    }
+    let (relay, id) = (Arc::clone(relay), id.to_owned());
+    let dialect = if own { Dialect::Own } else { Dialect::Original };
+    tokio::spawn(async move { serve(&relay, &id, dialect, upgraded, peer).await });
+    answer
+}
+
+/// A connection over the WebSocket below an upgraded request; `None` when it came to nothing.
+pub(super) async fn connection(upgraded: OnUpgrade, side: Side) -> Option<Connection> {
+    let upgraded = match upgraded.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!(%error, "a WebSocket did not come about");
+            return None;
+        }
+    };
+    let config = yamux::Config::agent_tunnel();
+    let machine = yamux::Connection::new(side, config).ok()?;
+    let websocket = trunkline_tokio::accept_upgraded(upgrade::io(upgraded)).await;
+    Some(trunkline_tokio::websocket_over(websocket, machine, carrier::Config::default()))
+}
+
+async fn serve(
+    relay: &Arc<Relay>,
+    id: &str,
+    dialect: Dialect,
+    upgraded: OnUpgrade,
+    peer: SocketAddr,
+) {
+    let Some(connection) = connection(upgraded, Side::Server).await else { return };
+    let mut options = TunnelOptions::default();
+    options.dialect = dialect;
+    options.answer_timeout = relay.options.answer_timeout();
+    let agent = Agent::new(id, Tunnel::new(connection.clone(), options), peer);
+    let told = Arc::clone(&agent);
+    tokio::spawn(collect_control(connection, move |document| told.told(&document)));
+    tracing::info!(agent = id, %peer, ?dialect, "an agent has joined");
+    let place = relay.announce(id, dialect);
+    relay.agents.serve(&agent).await;
+    relay.withdraw(id, place);
+}

@@ -1,0 +1,83 @@
+//! Command lines and other relays, which open streams to an agent through this relay.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, StatusCode};
+use hyper::body::Incoming;
+use trunkline_tokio::tunnel::{
+    DIALECT_HEADER, DIALECT_VERSION, Dialect, StreamType, accept_typed,
+};
+use trunkline_tokio::{Connection, Side};
+
+use super::body::{Answer, text};
+use super::joins::connection;
+use super::{Relay, upgrade};
+
+/// Answers whoever wants to open streams to an agent, and passes them on from then on.
+pub(super) async fn open(
+    relay: &Arc<Relay>,
+    id: &str,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer {
+    let way = match relay.way_for(id, request.headers(), peer).await {
+        Ok(Some(way)) => way,
+        Ok(None) => {
+            return text(StatusCode::NOT_FOUND, format!("no agent named {id:?} has joined"));
+        }
+        Err(answer) => return answer,
+    };
+    let (mut answer, upgraded) = match upgrade::accept(&mut request) {
+        Ok(accepted) => accepted,
+        Err(answer) => return answer,
+    };
+    let dialect = way.tunnel().dialect();
+    if dialect == Dialect::Own {
+        let version = HeaderValue::from_static(DIALECT_VERSION);
+        answer.headers_mut().insert(DIALECT_HEADER, version);
+    }
+    tracing::info!(agent = id, %peer, "streams are opened from outside");
+    let (relay, id) = (Arc::clone(relay), id.to_owned());
+    tokio::spawn(async move {
+        if let Some(connection) = connection(upgraded, Side::Server).await {
+            pass_on(&relay, &id, connection, dialect).await;
+        }
+    });
+    answer
+}
+
+/// Each stream that is opened here is opened there, and the two are joined.
+async fn pass_on(relay: &Arc<Relay>, id: &str, connection: Connection, dialect: Dialect) {
+    while let Ok(stream) = connection.accept().await {
+        let (relay, id) = (Arc::clone(relay), id.to_owned());
+        tokio::spawn(async move {
+            let Ok((header, raw)) = accept_typed(stream, relay.options.header_time()).await else {
+                return;
+            };
+            let allowed = match header.kind {
+                StreamType::HTTP | StreamType::TERMINAL => true,
+                StreamType::OWN_HTTP | StreamType::OWN_TERMINAL | StreamType::OWN_FORWARD => {
+                    dialect == Dialect::Own
+                }
+                _ => false,
+            };
+            let way = if allowed { relay.way(&id).await.ok().flatten() } else { None };
+            let Some(way) = way.filter(|way| way.tunnel().dialect() == dialect) else {
+                return raw.reset();
+            };
+            match way.tunnel().open(header.kind, &header.metadata).await {
+                Ok(there) if header.kind == StreamType::TERMINAL => {
+                    let _ = raw.join_frames(there).await;
+                }
+                Ok(there) => {
+                    let _ = raw.join(there).await;
+                }
+                Err(error) => {
+                    way.failed(error.to_string());
+                    raw.reset();
+                }
+            }
+        });
+    }
+}
