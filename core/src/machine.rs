@@ -95,6 +95,15 @@ pub trait Machine {
     /// what the peer sent before it went may still arrive: go on reading.
     fn handle_failure(&mut self, now: Instant, direction: Direction, os_error: Option<i32>);
 
+    /// Notes that nothing more arrives, for a reason that whatever carries the bytes knows (a close
+    /// of its own, a rule that was broken, a missing sign of life).
+    ///
+    /// What is provided takes it for a transport that failed.
+    fn handle_lost(&mut self, now: Instant, reason: CloseReason) {
+        let _ = reason;
+        self.handle_failure(now, Direction::Read, None);
+    }
+
     /// Acts on every deadline that `now` has reached; harmless when none has.
     fn handle_timeout(&mut self, now: Instant);
 

@@ -288,7 +288,12 @@ impl Carrier {
         Received::End { clean, code, text }
     }
 
-    fn refuse(&mut self, rule: Violation) -> Received {
+    /// Ends the connection for a rule that the peer broke, whoever found it: what messages are made
+    /// of is the WebSocket library's to check.
+    pub fn refuse(&mut self, rule: Violation) -> Received {
+        if self.reason.is_some() {
+            return Received::Nothing;
+        }
         let code = rule.close_code();
         if self.config.close != Farewell::None && self.closing.is_none() {
             let reason = rule.to_string();

@@ -6,6 +6,9 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
+    /// A frame against the rules of WebSocket itself, as its library tells: unmasked, with reserved
+    /// bits, out of order.
+    Protocol,
     /// A text message, where only binary ones are taken.
     Text,
     /// A message larger than may be.
@@ -31,7 +34,7 @@ impl Violation {
         match self {
             Self::Text => 1003,
             Self::TooLarge { .. } => 1009,
-            Self::Control { .. } | Self::CloseCode(_) => 1002,
+            Self::Protocol | Self::Control { .. } | Self::CloseCode(_) => 1002,
         }
     }
 }
@@ -39,6 +42,7 @@ impl Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Protocol => f.write_str("a frame against the rules of WebSocket"),
             Self::Text => f.write_str("a text message, where only binary ones are taken"),
             Self::TooLarge { length, limit } => {
                 write!(f, "a message of {length} bytes, more than {limit}")

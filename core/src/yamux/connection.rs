@@ -273,6 +273,12 @@ impl Machine for Connection {
         }
     }
 
+    fn handle_lost(&mut self, now: Instant, reason: CloseReason) {
+        self.note(now);
+        self.eof.get_or_insert(reason);
+        self.end_of_input();
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         self.note(now);
         if self.life.phase() == Phase::Over {
