@@ -48,6 +48,8 @@ mod io;
 mod mux;
 mod pool;
 mod streams;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 #[cfg(all(unix, feature = "host"))]
 mod agent;
@@ -78,8 +80,18 @@ pub use trunkline_drive::{
 pub use agent::{Agent, serve, serve_stdio};
 #[cfg(unix)]
 pub use io::{FdIo, FdReady};
+#[cfg(feature = "websocket")]
+pub use trunkline_core::{CloseFrame, Message, carrier};
+#[cfg(feature = "websocket")]
+pub use trunkline_drive::websocket::{
+    DialError, DialFault, DialOptions, Limits as WebSocketLimits, ResponseHeaders, accept_key,
+};
 #[cfg(all(unix, feature = "host"))]
 pub use trunkline_drive::{
     BadNames, Commands, FilePolicy, ServeOptions, TransferError, TransferEvent, TransferOptions,
     TransferProgress, TransferSummary,
+};
+#[cfg(feature = "websocket")]
+pub use websocket::{
+    DialStream, WebSocketStream, accept_upgraded, dial, messages_over, websocket_over,
 };

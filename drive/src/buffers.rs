@@ -32,6 +32,9 @@ impl Buffers {
         io: &mut impl Io,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Bytes>>> {
+        if let Some(read) = io.poll_read_chunk(cx) {
+            return read.map_ok(|bytes| Some(bytes).filter(|bytes| !bytes.is_empty()));
+        }
         if self.next.capacity() < READ {
             self.next = self.again().unwrap_or_else(|| Vec::with_capacity(READ));
         }

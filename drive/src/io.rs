@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+
 /// A byte transport as the driver sees it.
 ///
 /// Every method registers the waker of `cx` when it returns `Pending`, one for each direction.
@@ -18,6 +20,16 @@ pub trait Io: Send + Unpin {
     /// provided goes through a buffer of its own: a transport that can do without should.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         copied(buf, |copied| self.poll_read(cx, copied))
+    }
+
+    /// The next bytes of a transport that has them in memory already, without a copy; none in them
+    /// are the end.
+    ///
+    /// `None`, which is provided, says that it reads into memory it is given: then the other two are
+    /// asked. It must always say the same.
+    fn poll_read_chunk(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Result<Bytes>>> {
+        let _ = cx;
+        None
     }
 
     /// Writes a prefix of the slices' bytes, in one system call where the transport can.

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod buffers;
+mod carried;
 mod chunks;
 mod clock;
 mod command;
@@ -23,6 +24,7 @@ mod frames;
 mod io;
 mod link;
 mod listener;
+mod message_io;
 pub mod mux;
 mod outgoing;
 mod over;
@@ -34,6 +36,8 @@ mod records;
 mod runtime;
 mod session;
 mod shared;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 #[cfg(unix)]
 mod fd;
@@ -62,11 +66,13 @@ mod via;
 #[path = "no_via.rs"]
 mod via;
 
+pub use carried::Carried;
 pub use clock::{Clock, Sleep};
 pub use command::{Exec, Output};
 pub use error::SessionError;
 pub use files::{File, FileError, FileFault, Files, FlagNumbers, OpenOptions, ReadDir};
 pub use io::{Duplex, Io};
+pub use message_io::MessageIo;
 pub use over::{exec_over, files_over, paths_over};
 pub use pump::{pump_in, pump_out};
 pub use recording::{Recording, RecordingOptions};

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use trunkline_core::mux::Mux;
-use trunkline_core::{Direction, Instant};
+use trunkline_core::{CloseReason, Direction, Instant};
 
 use super::handle::Core;
 use super::link::Link;
@@ -112,6 +112,13 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
             Arrived::Nothing => {}
             Arrived::Bytes(bytes) => state.machine.handle_input(now, bytes),
             Arrived::End => state.machine.handle_eof(now),
+            Arrived::Failed(error)
+                if error.get_ref().is_some_and(|inner| inner.is::<CloseReason>()) =>
+            {
+                if let Some(Ok(reason)) = error.into_inner().map(|inner| inner.downcast()) {
+                    state.machine.handle_lost(now, *reason);
+                }
+            }
             Arrived::Failed(error) => {
                 let os_error = error.raw_os_error();
                 state.machine.handle_failure(now, Direction::Read, os_error);
