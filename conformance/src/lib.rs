@@ -13,6 +13,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod agent_tunnel;
 pub mod agentproto;
 pub mod case;
 pub mod diff;

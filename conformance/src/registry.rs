@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::agent_tunnel;
 use crate::agentproto;
 use crate::report::Verdict;
 use crate::smux;
@@ -13,6 +14,9 @@ pub type Run = fn(&Value) -> Verdict;
 
 /// Every file that can be run: its wire, its name, and what runs a case of it.
 pub const FILES: &[(&str, &str, Run)] = &[
+    ("agent-tunnel", "headers.json", agent_tunnel::headers::run),
+    ("agent-tunnel", "rejects.json", agent_tunnel::rejects::run),
+    ("agent-tunnel", "transcripts.json", agent_tunnel::transcripts::run),
     ("agentproto", "envfilter.json", agentproto::envfilter::run),
     ("agentproto", "frames.json", agentproto::frames::run),
     ("agentproto", "lenient.json", agentproto::lenient::run),

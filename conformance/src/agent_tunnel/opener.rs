@@ -1,0 +1,118 @@
+//! What an end writes on a stream that it opens.
+
+use bytes::Bytes;
+use serde_json::Value;
+use trunkline_core::tunnel::http::{BodyLen, Caller, Config, Dialect, Head};
+use trunkline_core::tunnel::terminal::Splitter;
+use trunkline_core::tunnel::{RequestMeta, StreamType, encode_header};
+
+use super::streams::{Listener, header_of, in_two};
+use crate::case::{Check, ensure, unknown};
+use crate::report::Verdict;
+use crate::yamux::transcripts::Role;
+
+/// What is written on a stream, each piece in one write, and who listens to the answer.
+pub(super) type Plan = (Vec<Bytes>, Listener);
+
+/// What the call that `cause` tells writes, where `recorded` are the payloads of its data frames.
+///
+/// # Errors
+///
+/// [`Verdict::NotRun`] when the call is not known, [`Verdict::Fail`] when it would write other bytes.
+pub(super) fn plan(role: Role, cause: &str, recorded: &[Bytes]) -> Check<Plan> {
+    let own = if role == Role::Server { "server: " } else { "agent: " };
+    let what = cause.strip_prefix(own).ok_or_else(|| unknown("cause", cause))?;
+    if what.starts_with("OpenHTTPStream(") {
+        exchange(what, recorded)
+    } else if what.starts_with("OpenTerminalStream(") {
+        let header = encode_header(StreamType::TERMINAL, b"");
+        let mut pieces = in_two(&encoded(header)?, recorded)?;
+        for message in recorded.iter().skip(pieces.len()) {
+            pieces.push(terminal(message)?);
+        }
+        Ok((pieces, Listener::Raw))
+    } else if what.starts_with("open stream") {
+        // The calls that follow write what was recorded; the header is ours all the same.
+        let mut pieces = recorded.to_vec();
+        if let Ok((header, _)) = header_of(&recorded.concat()) {
+            let header = encode_header(header.kind, &header.metadata);
+            pieces.splice(.., in_two(&encoded(header)?, recorded)?);
+            pieces.extend(recorded.iter().skip(pieces.len()).cloned());
+        }
+        Ok((pieces, Listener::Raw))
+    } else if what.contains("control stream") {
+        let header = encode_header(StreamType::CONTROL, b"");
+        let mut pieces = in_two(&encoded(header)?, recorded)?;
+        pieces.extend(recorded.iter().skip(pieces.len()).cloned());
+        Ok((pieces, Listener::Raw))
+    } else {
+        Err(unknown("cause", cause))
+    }
+}
+
+fn encoded<E: ToString>(header: Result<Bytes, E>) -> Check<Bytes> {
+    header.map_err(|why| Verdict::Fail(format!("the header is refused: {}", why.to_string())))
+}
+
+/// "OpenHTTPStream(POST /echo, 14 body bytes)".
+fn exchange(what: &str, recorded: &[Bytes]) -> Check<Plan> {
+    let (header, body) = header_of(&recorded.concat())?;
+    let meta = RequestMeta::from_json(&header.metadata)
+        .map_err(|why| Verdict::Fail(format!("the request is refused: {why}")))?;
+    let call = format!("OpenHTTPStream({} {}", meta.method, meta.path);
+    let sized = format!("{call}, {} body bytes)", meta.body_len);
+    ensure(what == format!("{call})") || what == sized, || format!("{what}, seen {sized}"))?;
+    let len = u64::try_from(meta.body_len).unwrap_or(0);
+    let headers = meta.headers.0.iter().flatten();
+    let head = Head {
+        method: meta.method.clone(),
+        path: meta.path.clone(),
+        headers: headers.map(|(k, v)| (k.clone(), Bytes::from(v.clone()))).collect(),
+        body: if len == 0 { BodyLen::None } else { BodyLen::Exact(len) },
+    };
+    let (mut caller, first) = Caller::new(Dialect::Original, &head, Config::reference())
+        .map_err(|why| Verdict::Fail(format!("the request cannot be made: {why}")))?;
+    // No headers and none at all are two ways to write the same.
+    let same = header_of(&first).map(|(first, _)| RequestMeta::from_json(&first.metadata));
+    let mut plain = meta.clone();
+    plain.headers.0.get_or_insert_default();
+    ensure(same == Ok(Ok(plain)), || format!("the caller writes another request: {same:?}"))?;
+    let fails = |why| Verdict::Fail(format!("the body is refused: {why}"));
+    caller.body(body.len()).map_err(fails)?;
+    caller.finish().map_err(fails)?;
+    let header = encode_header(StreamType::HTTP, &meta.to_json());
+    let mut pieces = in_two(&encoded(header)?, recorded)?;
+    pieces.push(body);
+    pieces.retain(|piece| !piece.is_empty());
+    Ok((pieces, Listener::Caller(Box::new(caller))))
+}
+
+/// A message on a terminal, made again.
+///
+/// # Errors
+///
+/// As for [`plan`].
+pub(super) fn terminal(message: &Bytes) -> Check<Bytes> {
+    let made = match message.split_first() {
+        Some((0, data)) => Splitter::new().data(&mut Bytes::copy_from_slice(data)),
+        Some((1, control)) => {
+            let told: Value = serde_json::from_slice(control)
+                .map_err(|why| Verdict::NotRun(format!("a control message: {why}")))?;
+            let number = |key| {
+                let number = told.get(key).and_then(Value::as_u64);
+                number.and_then(|number| u16::try_from(number).ok())
+            };
+            match (told.get("type").and_then(Value::as_str), number("cols"), number("rows")) {
+                (Some("resize"), Some(cols), Some(rows)) => {
+                    Some(Splitter::new().resize(cols, rows))
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    // What our ends do not say, a test can still write.
+    let Some(made) = made else { return Ok(message.clone()) };
+    ensure(made == *message, || format!("the message is made as {made:?}"))?;
+    Ok(made)
+}
