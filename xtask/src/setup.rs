@@ -1,5 +1,6 @@
 //! What a step needs from the machine, how to see whether it is there, and how to install it.
 
+mod npm;
 mod system;
 
 use std::env;
@@ -32,6 +33,8 @@ pub(crate) enum Need {
     Miri,
     /// What builds and starts fuzz targets.
     CargoFuzz,
+    /// The npm packages of the tests in a browser.
+    BrowserTests,
     /// A program of the system.
     Program(Program),
 }
@@ -47,6 +50,7 @@ impl Need {
     fn name(self) -> String {
         match self {
             Self::CargoFuzz => "cargo-fuzz".into(),
+            Self::BrowserTests => format!("the packages of {}", npm::FOLDER),
             Self::Program(program) => program.name.into(),
             rust => rust.rustup().map(|rustup| rustup.name).unwrap_or_default(),
         }
@@ -70,7 +74,7 @@ impl Need {
                 "the components miri and rust-src of nightly",
                 &["component", "add", "miri", "rust-src", "--toolchain", "nightly"],
             ),
-            Self::CargoFuzz | Self::Program(_) => None,
+            Self::CargoFuzz | Self::BrowserTests | Self::Program(_) => None,
         }
     }
 
@@ -78,6 +82,7 @@ impl Need {
     fn command(self) -> String {
         match self {
             Self::CargoFuzz => "cargo install cargo-fuzz --locked".into(),
+            Self::BrowserTests => npm::command(),
             Self::Program(program) => format!("apt-get install {}", program.package),
             rust => {
                 rust.rustup().map_or_else(String::new, |r| format!("rustup {}", r.args.join(" ")))
@@ -97,6 +102,7 @@ impl Need {
                 succeeds(nightly().args(["miri", "--version"])) && has_source_of_nightly()
             }
             Self::CargoFuzz => succeeds(cargo().args(["fuzz", "--version"])),
+            Self::BrowserTests => npm::is_here(),
             Self::Program(program) => program.is_here(),
         }
     }
@@ -107,6 +113,7 @@ impl Need {
             Self::CargoFuzz => {
                 quietly(cargo().args(["install", "cargo-fuzz", "--locked"]), "cargo")
             }
+            Self::BrowserTests => npm::install(),
             Self::Program(program) => program.install(),
             rust => rust.rustup().map_or(Ok(()), |rustup| {
                 if !succeeds(Command::new("rustup").arg("--version")) {

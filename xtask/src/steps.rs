@@ -78,7 +78,10 @@ impl Step {
             Self::Fmt => vec![Need::Rustfmt],
             Self::Clippy => vec![Need::Clippy],
             Self::NoStd => vec![Need::BareTarget],
-            Self::Test => PROGRAMS.map(Need::Program).to_vec(),
+            Self::Test => {
+                let programs = PROGRAMS.map(Need::Program).into_iter();
+                programs.chain([Need::BrowserTests]).collect()
+            }
             Self::Bench => vec![Need::Program(VALGRIND)],
             Self::Fuzz => vec![Need::Nightly, Need::CargoFuzz],
             Self::Miri => vec![Need::Nightly, Need::Miri],

@@ -20,7 +20,7 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 /// What the tests start: a terminal, shells that check completions, a typesetter that checks the
 /// manual page, both ends of SSH, the compiler of the original peers, a program that asks its
 /// terminal, and the store that relays share.
-pub(crate) const PROGRAMS: [Program; 10] = [
+pub(crate) const PROGRAMS: [Program; 13] = [
     program("script", "bsdutils"),
     program("bash", "bash"),
     program("zsh", "zsh"),
@@ -31,6 +31,9 @@ pub(crate) const PROGRAMS: [Program; 10] = [
     program("go", "golang-go"),
     program("python3", "python3"),
     program("redis-server", "redis-server"),
+    program("chromium", "chromium"),
+    program("node", "nodejs"),
+    program("npm", "npm"),
 ];
 
 /// What counts instructions for the benchmarks' gate.
