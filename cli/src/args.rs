@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Fs(Box<crate::fs::Fs>),
     #[cfg(unix)]
     Agent(Agent),
+    #[cfg(unix)]
+    Relay(Box<crate::relay::RelayArgs>),
     Recording(crate::recording::Recording),
     Decode(Decode),
     Encode(Encode),

@@ -17,6 +17,8 @@ mod paths;
 #[cfg(unix)]
 mod record;
 mod recording;
+#[cfg(unix)]
+mod relay;
 mod report;
 #[cfg(unix)]
 mod signals;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         Command::Fs(args) => with_runtime(|| fs::run(*args)),
         #[cfg(unix)]
         Command::Agent(args) => with_runtime(|| agent::run(args)),
+        #[cfg(unix)]
+        Command::Relay(args) => with_runtime(|| relay::run(*args)),
         Command::Recording(args) => recording::run(&args),
         Command::Decode(args) => codec::decode(&args),
         Command::Encode(args) => codec::encode(&args),

@@ -9,7 +9,9 @@ use hyper::upgrade::OnUpgrade;
 use trunkline_tokio::tunnel::{
     DIALECT_HEADER, DIALECT_VERSION, Dialect, Tunnel, TunnelOptions, collect_control,
 };
-use trunkline_tokio::{Connection, Side, carrier, yamux};
+use trunkline_tokio::{
+    Connection, Side, WebSocketLimits, accept_upgraded, carrier, websocket_over, yamux,
+};
 
 use super::agents::Agent;
 use super::body::{Answer, text};
@@ -31,13 +33,11 @@ pub(super) fn join(
     mut request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Answer {
-    let query = request.uri().query().unwrap_or_default().to_owned();
     if !is_id(id) {
         return text(StatusCode::BAD_REQUEST, "missing parameters");
     }
-    if let Err(refused) = relay.access.agent(id, request.headers(), &query, peer.ip()) {
-        tracing::warn!(agent = id, %peer, "an agent was refused: {refused}");
-        return refused.into_answer();
+    if let Err(refused) = relay.admit_agent(id, &request, peer) {
+        return refused;
     }
     let own = request.headers().get(DIALECT_HEADER).is_some_and(|asked| asked == DIALECT_VERSION);
     let (mut answer, upgraded) = match upgrade::accept(&mut request) {
@@ -65,8 +65,8 @@ pub(super) async fn connection(upgraded: OnUpgrade, side: Side) -> Option<Connec
     };
     let config = yamux::Config::agent_tunnel();
     let machine = yamux::Connection::new(side, config).ok()?;
-    let websocket = trunkline_tokio::accept_upgraded(upgrade::io(upgraded)).await;
-    Some(trunkline_tokio::websocket_over(websocket, machine, carrier::Config::default()))
+    let websocket = accept_upgraded(upgrade::io(upgraded), side, WebSocketLimits::default()).await;
+    Some(websocket_over(websocket, machine, carrier::Config::default()))
 }
 
 async fn serve(
@@ -79,12 +79,10 @@ async fn serve(
     let Some(connection) = connection(upgraded, Side::Server).await else { return };
     let mut options = TunnelOptions::default();
     options.dialect = dialect;
-    options.answer_timeout = relay.options.answer_timeout();
+    options.answer_timeout = relay.options.answer_time();
     let agent = Agent::new(id, Tunnel::new(connection.clone(), options), peer);
     let told = Arc::clone(&agent);
     tokio::spawn(collect_control(connection, move |document| told.told(&document)));
     tracing::info!(agent = id, %peer, ?dialect, "an agent has joined");
-    let place = relay.announce(id, dialect);
     relay.agents.serve(&agent).await;
-    relay.withdraw(id, place);
 }

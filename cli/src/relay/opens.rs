@@ -2,17 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use trunkline_tokio::tunnel::{
-    DIALECT_HEADER, DIALECT_VERSION, Dialect, StreamType, accept_typed,
+    DIALECT_HEADER, DIALECT_VERSION, Dialect, Raw, StreamType, read_header,
 };
 use trunkline_tokio::{Connection, Side};
+
 
 use super::body::{Answer, text};
 use super::joins::connection;
 use super::{Relay, upgrade};
+
+/// How long the header of a stream may take.
+const HEADER_TIME: Duration = Duration::from_secs(10);
 
 /// Answers whoever wants to open streams to an agent, and passes them on from then on.
 pub(super) async fn open(
@@ -21,7 +26,10 @@ pub(super) async fn open(
     mut request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Answer {
-    let way = match relay.way_for(id, request.headers(), peer).await {
+    if let Err(refused) = relay.admit(&request, peer) {
+        return refused;
+    }
+    let way = match relay.way(id).await {
         Ok(Some(way)) => way,
         Ok(None) => {
             return text(StatusCode::NOT_FOUND, format!("no agent named {id:?} has joined"));
@@ -49,12 +57,10 @@ pub(super) async fn open(
 
 /// Each stream that is opened here is opened there, and the two are joined.
 async fn pass_on(relay: &Arc<Relay>, id: &str, connection: Connection, dialect: Dialect) {
-    while let Ok(stream) = connection.accept().await {
+    while let Ok(mut raw) = Raw::accept(&connection).await {
         let (relay, id) = (Arc::clone(relay), id.to_owned());
         tokio::spawn(async move {
-            let Ok((header, raw)) = accept_typed(stream, relay.options.header_time()).await else {
-                return;
-            };
+            let Ok(header) = read_header(&mut raw, HEADER_TIME).await else { return raw.reset() };
             let allowed = match header.kind {
                 StreamType::HTTP | StreamType::TERMINAL => true,
                 StreamType::OWN_HTTP | StreamType::OWN_TERMINAL | StreamType::OWN_FORWARD => {

@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::header::{
+    CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use trunkline_tokio::tunnel::{Tunnel, TunnelBody, TunnelError};
+use trunkline_tokio::tunnel::{Dialect, Misuse, TunnelBody, TunnelError};
 
 use super::Relay;
-use super::body::{Answer, Body, text};
-use super::login;
+use super::body::{Answer, Body, empty, text};
+use super::kept::{MaybeBody, keep};
 
 /// Times a call is begun before it is given up: agents that come back replace their tunnel.
 const TRIES: usize = 3;
@@ -45,7 +46,7 @@ pub(super) async fn call(
     }
     let upgrade = request
         .headers()
-        .contains_key(http::header::UPGRADE)
+        .contains_key(UPGRADE)
         .then(|| hyper::upgrade::on(&mut request));
     match exchange(relay, &place.id, request).await {
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -67,7 +68,7 @@ async fn exchange(
     let (parts, body) = request.into_parts();
     let repeatable = body.is_end_stream()
         && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
-        && !parts.headers.contains_key(http::header::UPGRADE);
+        && !parts.headers.contains_key(UPGRADE);
     let again = repeatable.then(|| parts.clone());
     let mut whole = Some(Request::from_parts(parts, MaybeBody::Incoming(body)));
     let mut last = None;
@@ -80,12 +81,19 @@ async fn exchange(
                 continue;
             }
         };
-        let Some(request) = whole.take() else { break };
+        let Some(mut request) = whole.take() else { break };
+        if way.tunnel().dialect() == Dialect::Original {
+            if request.headers().contains_key(UPGRADE) {
+                drop(call);
+                return Err(refused(&TunnelError::Refused(Misuse::Upgrade)));
+            }
+            request = keep(request, relay.options.keep_body).await?;
+        }
         match call.send(request).await {
             Ok(response) => return Ok(response),
             Err(error) => {
                 if error.is_lost() && let Some(parts) = &again {
-                    whole = Some(Request::from_parts(parts.clone(), MaybeBody::Empty));
+                    whole = Some(Request::from_parts(parts.clone(), MaybeBody::Kept(Bytes::new())));
                 }
                 let lost = error.is_lost();
                 last = Some((way, error));
@@ -106,15 +114,13 @@ async fn exchange(
 
 /// The answer to a call that failed: as the reference's proxy has it, with the reason behind it.
 fn refused(error: &TunnelError) -> Answer {
-    use trunkline_tokio::tunnel::{Fault, Misuse};
     match error {
         TunnelError::Body(_) => text(StatusCode::BAD_REQUEST, "failed to read request body"),
-        TunnelError::Refused(Misuse::UnknownLength) => text(
-            StatusCode::LENGTH_REQUIRED,
-            "this agent takes only bodies of a known length",
-        ),
+        TunnelError::Refused(Misuse::Upgrade) => {
+            text(StatusCode::NOT_IMPLEMENTED, "this agent cannot switch protocols")
+        }
         TunnelError::Refused(misuse) => text(StatusCode::BAD_REQUEST, misuse.to_string()),
-        TunnelError::Failed(Fault::NoAnswer) => {
+        TunnelError::NoAnswer => {
             text(StatusCode::GATEWAY_TIMEOUT, "tunnel proxy error: no answer in time")
         }
         error => text(StatusCode::BAD_GATEWAY, format!("tunnel proxy error: {error}")),
@@ -161,8 +167,7 @@ fn rewrite(
     let trusted = relay.options.trust_forwarded;
     let headers = request.headers_mut();
     headers.remove("expect");
-    login::strip(headers);
-    let known = |headers: &HeaderMap, name: &str| trusted && headers.contains_key(name);
+    relay.hide(headers);
     let mut put = |name: &'static str, value: Option<HeaderValue>| {
         let name = HeaderName::from_static(name);
         match value {
@@ -170,7 +175,6 @@ fn rewrite(
             None => headers.remove(name),
         };
     };
-    let _ = known;
     put("x-forwarded-prefix", HeaderValue::from_str(&place.prefix).ok().filter(|value| !value.is_empty()));
     if !trusted {
         put("x-forwarded-for", HeaderValue::from_str(&peer.ip().to_string()).ok());
@@ -179,4 +183,21 @@ fn rewrite(
         put("forwarded", None);
     }
     Ok(())
+}
+
+/// To where relative links are right.
+fn with_slash(prefix: &str, uri: &Uri) -> Answer {
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let mut answer = empty(StatusCode::PERMANENT_REDIRECT);
+    if let Ok(location) = HeaderValue::from_str(&format!("{prefix}/{query}")) {
+        answer.headers_mut().insert(LOCATION, location);
+    }
+    answer
+}
+
+/// Whether the request says its length in two ways; who reads the one must not meet who reads the
+/// other.
+fn smuggles(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
+        || headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
 }

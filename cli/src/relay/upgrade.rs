@@ -15,6 +15,11 @@ use super::body::{Answer, empty, text};
 /// The stream below a WebSocket, once it is one.
 pub(super) type Io = TokioIo<Upgraded>;
 
+/// The stream below, as the WebSocket library takes it.
+pub(super) fn io(upgraded: Upgraded) -> Io {
+    TokioIo::new(upgraded)
+}
+
 /// Whether the request asks for a WebSocket.
 pub(super) fn wanted(headers: &HeaderMap) -> bool {
     has_token(headers, CONNECTION, "upgrade") && has_token(headers, UPGRADE, "websocket")

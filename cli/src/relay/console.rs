@@ -1,0 +1,153 @@
+//! The terminal in the page: a WebSocket on one side, a terminal of the tunnel on the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::{SinkExt as _, StreamExt as _};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::WebSocketStream;
+use trunkline_core::ExitStatus;
+use trunkline_tokio::tunnel::{OwnTerminal, TerminalEvent, TerminalWriter};
+
+use super::body::{Answer, text};
+use super::{Relay, upgrade};
+
+/// Longest message of a browser: what somebody pastes comes in several.
+const LONGEST: usize = 1 << 20;
+
+#[derive(Deserialize)]
+struct Size {
+    cols: u16,
+    rows: u16,
+}
+
+/// `/-/terminal/NAME?cols=..&rows=..`.
+pub(super) async fn open(
+    relay: &Arc<Relay>,
+    id: &str,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let number = |name: &str| {
+        let each = query.split('&').filter_map(|pair| pair.split_once('='));
+        each.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
+    };
+    let way = match relay.way(id).await {
+        Ok(Some(way)) => way,
+        Ok(None) => {
+            return text(StatusCode::NOT_FOUND, format!("no agent named {id:?} has joined"));
+        }
+        Err(answer) => return answer,
+    };
+    let (answer, upgraded) = match upgrade::accept(&mut request) {
+        Ok(accepted) => accepted,
+        Err(answer) => return answer,
+    };
+    let wanted = OwnTerminal {
+        term: "xterm-256color".to_owned(),
+        cols: number("cols").unwrap_or(120),
+        rows: number("rows").unwrap_or(40),
+        command: None,
+    };
+    let id = id.to_owned();
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        let config = WebSocketConfig::default()
+            .read_buffer_size(16 << 10)
+            .max_message_size(Some(LONGEST))
+            .max_frame_size(Some(LONGEST));
+        let role = tokio_tungstenite::tungstenite::protocol::Role::Server;
+        let io = hyper_util::rt::TokioIo::new(upgraded);
+        let mut websocket = WebSocketStream::from_raw_socket(io, role, Some(config)).await;
+        tracing::info!(agent = id, %peer, "a terminal was opened from the page");
+        let end = match way.tunnel().open_terminal(wanted).await {
+            Ok(terminal) => {
+                let (mut reader, writer) = terminal.split();
+                talk(&mut websocket, &mut reader, &writer).await
+            }
+            Err(error) => Some(failure(&error.to_string())),
+        };
+        if let Some(end) = end {
+            let _ = websocket.send(Message::Binary(framed(2, end.as_bytes()))).await;
+        }
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        let _ = websocket.close(Some(frame)).await;
+    });
+    answer
+}
+
+/// Moves bytes both ways; what is to be told about the end, unless the browser has gone.
+async fn talk(
+    websocket: &mut WebSocketStream<upgrade::Io>,
+    reader: &mut trunkline_tokio::tunnel::TerminalReader,
+    writer: &TerminalWriter,
+) -> Option<String> {
+    loop {
+        tokio::select! {
+            event = reader.next() => match event {
+                Ok(Some(TerminalEvent::Output(output))) => {
+                    websocket.send(Message::Binary(framed(0, &output))).await.ok()?;
+                }
+                Ok(Some(TerminalEvent::End(status))) => return Some(told(&status)),
+                Ok(_) => return Some(failure("the terminal is over")),
+                Err(error) => return Some(failure(&error.to_string())),
+            },
+            message = websocket.next() => match message {
+                Some(Ok(Message::Binary(message))) => {
+                    if input(writer, message).await.is_err() {
+                        // The reading side tells how it ended.
+                        continue;
+                    }
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => {
+                    writer.reset();
+                    return None;
+                }
+            },
+        }
+    }
+}
+
+async fn input(writer: &TerminalWriter, mut message: Bytes) -> std::io::Result<()> {
+    if message.is_empty() {
+        return Ok(());
+    }
+    match message.split_to(1).first() {
+        Some(0) => writer.write(message).await,
+        Some(1) => match serde_json::from_slice::<Size>(&message) {
+            Ok(size) => writer.resize(size.cols, size.rows).await,
+            Err(_) => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn framed(kind: u8, payload: &[u8]) -> Bytes {
+    let mut message = BytesMut::with_capacity(payload.len() + 1);
+    message.put_u8(kind);
+    message.extend_from_slice(payload);
+    message.freeze()
+}
+
+fn told(status: &ExitStatus) -> String {
+    match status {
+        ExitStatus::Exited { code, text, .. } if text.is_empty() => format!("{{\"code\":{code}}}"),
+        ExitStatus::Exited { text, .. } => failure(text),
+        ExitStatus::Signaled(signal) => format!("{{\"signal\":{signal}}}"),
+        ExitStatus::Ended => "{\"code\":null}".to_owned(),
+        status => failure(&status.to_string()),
+    }
+}
+
+fn failure(text: &str) -> String {
+    serde_json::json!({ "error": text }).to_string()
+}

@@ -1,0 +1,80 @@
+//! The relay: agents join it, people reach them through it.
+
+mod access;
+mod agents;
+mod api;
+mod body;
+mod console;
+mod demo;
+mod files;
+mod joins;
+mod kept;
+mod opens;
+mod options;
+mod page;
+mod proxy;
+mod routes;
+mod server;
+mod upgrade;
+mod ways;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use options::RelayArgs;
+
+use agents::Agents;
+use crate::report::{Failure, Outcome, say};
+
+/// A relay's state, shared by everything it does.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    options: RelayArgs,
+    agents: Agents,
+    /// What people call it, and other relays.
+    name: String,
+    started: u64,
+    secure: bool,
+}
+
+impl Relay {
+    /// How its addresses begin.
+    const fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
+    /// How long an agent that has just left is waited for.
+    const fn patience(&self) -> Duration {
+        Duration::from_secs(self.options.wait)
+    }
+}
+
+/// Runs `trunkline relay`.
+pub(crate) async fn run(args: RelayArgs) -> Outcome {
+    if args.demo {
+        return demo::run(args).await;
+    }
+    let relay = start(args).await?;
+    relay.serve().await
+}
+
+/// Makes a relay that listens, and serves nobody yet.
+async fn start(args: RelayArgs) -> Result<server::Listening, Failure> {
+    let tls = server::tls(&args)?;
+    let listener = server::listen(&args.listen).await?;
+    let relay = Relay {
+        name: args.name.clone().unwrap_or_else(host_name),
+        started: agents::now_ms(),
+        secure: tls.is_some(),
+        agents: Agents::default(),
+        options: args,
+    };
+    let listening = server::Listening::new(listener, tls, Arc::new(relay))?;
+    say(format_args!("relay listens on {}", listening.address()));
+    Ok(listening)
+}
+
+fn host_name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}

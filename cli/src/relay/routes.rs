@@ -1,0 +1,95 @@
+//! Which address is answered by what.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+
+use super::body::{Answer, text};
+use super::proxy::Place;
+use super::{Relay, api, console, files, joins, opens, proxy};
+
+/// Answers one request.
+pub(super) async fn answer(
+    relay: &Arc<Relay>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer {
+    let path = request.uri().path().to_owned();
+    // An agent's own host name has all paths but the relay's login.
+    if let Some(id) = by_host(relay, &request) {
+        let place = Place { id, prefix: String::new() };
+        return outside(relay, place, request, peer).await;
+    }
+    if let Some(id) = path.strip_prefix("/api/tunnel/") {
+        let id = id.to_owned();
+        return joins::join(relay, &id, request, peer);
+    }
+    if path == "/" || path.starts_with("/-/") {
+        return own(relay, &path, request, peer).await;
+    }
+    let id = path.split('/').nth(1).unwrap_or_default();
+    if !joins::is_id(id) {
+        return text(StatusCode::NOT_FOUND, "there is nothing here");
+    }
+    let place = Place { id: id.to_owned(), prefix: format!("/{id}") };
+    outside(relay, place, request, peer).await
+}
+
+/// A call from outside to an agent's local service.
+async fn outside(
+    relay: &Arc<Relay>,
+    place: Place,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer {
+    if let Err(refused) = relay.admit(&request, peer) {
+        return refused;
+    }
+    proxy::call(relay, place, request, peer).await
+}
+
+/// The relay's own addresses.
+async fn own(
+    relay: &Arc<Relay>,
+    path: &str,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer {
+    let get = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (area, rest) = match path.strip_prefix("/-/") {
+        None => ("page", ""),
+        Some(below) => below.split_once('/').unwrap_or((below, "")),
+    };
+    match (area, rest) {
+        ("page" | "assets", _) if get => files::answer(path, request.headers()),
+        ("login", "") if request.method() == Method::POST => relay.login(request, peer).await,
+        ("logout", "") if request.method() == Method::POST => relay.logout(&request, peer),
+        ("open", id) => opens::open(relay, id, request, peer).await,
+        _ => {
+            if let Err(refused) = relay.admit(&request, peer) {
+                return refused;
+            }
+            match (area, rest) {
+                ("api", "agents") if get => api::agents(relay).await,
+                ("api", "events") if get => api::events(relay),
+                ("terminal", id) => console::open(relay, id, request, peer).await,
+                _ => text(StatusCode::NOT_FOUND, "there is nothing here"),
+            }
+        }
+    }
+}
+
+/// The agent whose host name the request names.
+fn by_host(relay: &Relay, request: &Request<Incoming>) -> Option<String> {
+    let domain = relay.options.domain.as_deref()?;
+    let host = match request.uri().host() {
+        Some(host) => host,
+        None => request.headers().get(HOST)?.to_str().ok()?,
+    };
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
+    let id = host.strip_suffix(&domain.to_ascii_lowercase())?.strip_suffix('.')?;
+    joins::is_id(id).then(|| id.to_owned())
+}

@@ -1,0 +1,150 @@
+//! Listens, and hands each request to whoever answers it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::options::RelayArgs;
+use super::{Relay, routes};
+use crate::report::{Failure, Outcome, say};
+
+/// How long a request's head may take, and a TLS handshake: slow ones are dropped.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// Most bytes of a request's head.
+const HEAD_ROOM: usize = 64 << 10;
+
+/// How long requests under way may take once the relay is told to end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A relay that listens.
+pub(super) struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    relay: Arc<Relay>,
+}
+
+/// Binds the address.
+pub(super) async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| Failure::local(format!("cannot listen on {address}: {error}")))
+}
+
+/// TLS as the command line sets it.
+pub(super) fn tls(args: &RelayArgs) -> Result<Option<TlsAcceptor>, Failure> {
+    let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) else { return Ok(None) };
+    let unreadable = |path: &std::path::Path, error: &dyn std::fmt::Display| {
+        Failure::usage(format!("cannot use {}: {error}", path.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(cert, &error))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(chain, secret))
+        .map_err(|error| unreadable(cert, &error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+impl Listening {
+    pub(super) fn new(
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        relay: Arc<Relay>,
+    ) -> Result<Self, Failure> {
+        let address = listener.local_addr();
+        let address = address.map_err(|error| Failure::local(format!("no address: {error}")))?;
+        Ok(Self { listener, address, tls, relay })
+    }
+
+    /// Where it listens, as a URL.
+    pub(super) fn address(&self) -> String {
+        format!("{}://{}", self.relay.scheme(), self.address)
+    }
+
+    /// Serves until the process is told to end; then what is under way has a moment.
+    pub(super) async fn serve(self) -> Outcome {
+        let asked = crate::signals::asked_to_end();
+        let mut asked = std::pin::pin!(
+            asked.map_err(|error| Failure::local(format!("cannot watch signals: {error}")))?
+        );
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                signal = &mut asked => return Ok(self.end(signal).await),
+            };
+            match accepted {
+                Ok((socket, peer)) => self.take(socket, peer),
+                Err(error) => {
+                    // Out of descriptors, most often: others go meanwhile.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn end(self, signal: i32) -> std::process::ExitCode {
+        say(format_args!("told to end by signal {signal}"));
+        let farewells = self.relay.agents.list().into_iter().map(|agent| agent.tunnel.close());
+        let all = async {
+            for farewell in farewells.collect::<Vec<_>>() {
+                farewell.await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, all).await;
+        std::process::ExitCode::SUCCESS
+    }
+
+    fn take(&self, socket: TcpStream, peer: SocketAddr) {
+        let _ = socket.set_nodelay(true);
+        let (relay, tls) = (Arc::clone(&self.relay), self.tls.clone());
+        tokio::spawn(async move {
+            let served = match tls {
+                None => serve(relay, socket, peer).await,
+                Some(tls) => match tokio::time::timeout(HEAD_TIME, tls.accept(socket)).await {
+                    Ok(Ok(socket)) => serve(relay, socket, peer).await,
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err("the TLS handshake took too long".to_owned()),
+                },
+            };
+            if let Err(error) = served {
+                tracing::debug!(%peer, "a connection ended badly: {error}");
+            }
+        });
+    }
+}
+
+async fn serve(
+    relay: Arc<Relay>,
+    socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: SocketAddr,
+) -> Result<(), String> {
+    let service = service_fn(move |request| {
+        let relay = Arc::clone(&relay);
+        async move { Ok::<_, Infallible>(routes::answer(&relay, request, peer).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_ROOM)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades()
+        .await
+        .map_err(|error| error.to_string())
+}
