@@ -16,12 +16,12 @@ pub use trunkline_core::tunnel::{
     AgentInfo, Backoff, DIALECT_HEADER, DIALECT_VERSION, Generation, Header, OwnForward,
     OwnTerminal, StreamType,
 };
+#[cfg(all(unix, feature = "host"))]
+pub use trunkline_drive::tunnel::Shell;
 pub use trunkline_drive::tunnel::{
     Allowed, Network, Raw, Target, Terminal, TerminalEvent, TerminalReader, TerminalWriter,
     TunnelBody, TunnelError, TunnelOptions, TunnelStats, collect_control, serve_tunnel,
 };
-#[cfg(all(unix, feature = "host"))]
-pub use trunkline_drive::tunnel::Shell;
 
 use crate::exec::Tokio;
 

@@ -39,6 +39,12 @@ pub(crate) enum Command {
     Agent(Agent),
     #[cfg(unix)]
     Relay(Box<crate::relay::RelayArgs>),
+    #[cfg(unix)]
+    Join(Box<crate::tunnel::JoinArgs>),
+    #[cfg(unix)]
+    Shell(Box<crate::tunnel::ShellArgs>),
+    #[cfg(unix)]
+    Forward(Box<crate::tunnel::ForwardArgs>),
     Recording(crate::recording::Recording),
     Decode(Decode),
     Encode(Encode),

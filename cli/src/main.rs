@@ -25,6 +25,8 @@ mod signals;
 #[cfg(unix)]
 mod streams;
 #[cfg(unix)]
+mod tunnel;
+#[cfg(unix)]
 mod watch;
 mod wires;
 
@@ -48,6 +50,12 @@ fn main() -> ExitCode {
         Command::Agent(args) => with_runtime(|| agent::run(args)),
         #[cfg(unix)]
         Command::Relay(args) => with_runtime(|| relay::run(*args)),
+        #[cfg(unix)]
+        Command::Join(args) => with_runtime(|| tunnel::join(*args)),
+        #[cfg(unix)]
+        Command::Shell(args) => with_runtime(|| tunnel::shell(*args)),
+        #[cfg(unix)]
+        Command::Forward(args) => with_runtime(|| tunnel::forward(*args)),
         Command::Recording(args) => recording::run(&args),
         Command::Decode(args) => codec::decode(&args),
         Command::Encode(args) => codec::encode(&args),

@@ -81,7 +81,9 @@ impl Agent {
         let can = |name: &str| ours.and_then(|ours| ours.get(name)?.as_bool());
         let forwards = ours.and_then(|ours| {
             let list = ours.get("forwards")?.as_array()?;
-            Some(list.iter().filter_map(|text| text.as_str().map(str::to_owned)).take(100).collect())
+            Some(
+                list.iter().filter_map(|text| text.as_str().map(str::to_owned)).take(100).collect(),
+            )
         });
         let (up, down) = (stats.bytes_out, stats.bytes_in);
         let [requests, rate_up, rate_down] = self.rate([calls.opened, up, down]);

@@ -37,11 +37,8 @@ async fn list(relay: &Relay) -> String {
     let mut agents: Vec<Shown> =
         relay.agents.list().iter().map(|agent| agent.show(&relay.name)).collect();
     agents.extend(relay.elsewhere().await);
-    let about = About {
-        version: env!("CARGO_PKG_VERSION"),
-        name: &relay.name,
-        started_ms: relay.started,
-    };
+    let about =
+        About { version: env!("CARGO_PKG_VERSION"), name: &relay.name, started_ms: relay.started };
     // Nothing in it can fail to become JSON.
     serde_json::to_string(&List { relay: about, agents }).unwrap_or_default()
 }

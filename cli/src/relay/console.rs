@@ -8,11 +8,11 @@ use futures::{SinkExt as _, StreamExt as _};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use trunkline_core::ExitStatus;
 use trunkline_tokio::tunnel::{OwnTerminal, TerminalEvent, TerminalWriter};
 

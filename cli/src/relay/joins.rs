@@ -18,7 +18,7 @@ use super::body::{Answer, text};
 use super::{Relay, upgrade};
 
 /// Whether this can be an agent's name: it becomes part of paths and host names.
-pub(super) fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=63).contains(&id.len())
         && id.bytes().all(fits)

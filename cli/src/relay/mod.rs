@@ -21,10 +21,11 @@ mod ways;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use joins::is_id;
 pub(crate) use options::RelayArgs;
 
-use agents::Agents;
 use crate::report::{Failure, Outcome, say};
+use agents::Agents;
 
 /// A relay's state, shared by everything it does.
 #[derive(Debug)]

@@ -11,7 +11,6 @@ use trunkline_tokio::tunnel::{
 };
 use trunkline_tokio::{Connection, Side};
 
-
 use super::body::{Answer, text};
 use super::joins::connection;
 use super::{Relay, upgrade};

@@ -44,10 +44,7 @@ pub(super) async fn call(
     if let Err(answer) = rewrite(relay, &place, &mut request, peer) {
         return answer;
     }
-    let upgrade = request
-        .headers()
-        .contains_key(UPGRADE)
-        .then(|| hyper::upgrade::on(&mut request));
+    let upgrade = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
     match exchange(relay, &place.id, request).await {
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             switch(upgrade, response)
@@ -92,7 +89,9 @@ async fn exchange(
         match call.send(request).await {
             Ok(response) => return Ok(response),
             Err(error) => {
-                if error.is_lost() && let Some(parts) = &again {
+                if error.is_lost()
+                    && let Some(parts) = &again
+                {
                     whole = Some(Request::from_parts(parts.clone(), MaybeBody::Kept(Bytes::new())));
                 }
                 let lost = error.is_lost();
@@ -128,7 +127,10 @@ fn refused(error: &TunnelError) -> Answer {
 }
 
 /// Joins the two sides of a connection that goes on in another protocol.
-fn switch(upgrade: Option<hyper::upgrade::OnUpgrade>, response: http::Response<TunnelBody>) -> Answer {
+fn switch(
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    response: http::Response<TunnelBody>,
+) -> Answer {
     let (parts, body) = response.into_parts();
     let (Some(upgrade), Some(raw)) = (upgrade, body.into_upgraded()) else {
         return text(StatusCode::BAD_GATEWAY, "tunnel proxy error: an upgrade nobody asked for");
@@ -175,7 +177,10 @@ fn rewrite(
             None => headers.remove(name),
         };
     };
-    put("x-forwarded-prefix", HeaderValue::from_str(&place.prefix).ok().filter(|value| !value.is_empty()));
+    put(
+        "x-forwarded-prefix",
+        HeaderValue::from_str(&place.prefix).ok().filter(|value| !value.is_empty()),
+    );
     if !trusted {
         put("x-forwarded-for", HeaderValue::from_str(&peer.ip().to_string()).ok());
         put("x-forwarded-host", host);

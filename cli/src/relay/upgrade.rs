@@ -26,9 +26,11 @@ pub(super) fn wanted(headers: &HeaderMap) -> bool {
 }
 
 fn has_token(headers: &HeaderMap, name: http::HeaderName, token: &str) -> bool {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').any(|each| each.trim().eq_ignore_ascii_case(token))
-    })
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|each| each.trim().eq_ignore_ascii_case(token)))
 }
 
 /// The answer that makes the request a WebSocket, and the stream below it, which is there once the

@@ -8,9 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline_core::CloseReason;
 use trunkline_core::tunnel::http::{Config as HttpConfig, Dialect};
-use trunkline_core::tunnel::{
-    Header, OwnForward, OwnForwardAnswer, StreamType, encode_header,
-};
+use trunkline_core::tunnel::{Header, OwnForward, OwnForwardAnswer, StreamType, encode_header};
 
 use super::allow::Allowed;
 use super::incoming;

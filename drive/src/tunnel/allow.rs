@@ -44,7 +44,9 @@ impl FromStr for Target {
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let host = match host.strip_prefix('[') {
             Some(rest) => rest.strip_suffix(']').ok_or_else(wrong)?,
-            None if host.contains(':') => return Err(format!("{}: write [{host}]:{port}", wrong())),
+            None if host.contains(':') => {
+                return Err(format!("{}: write [{host}]:{port}", wrong()));
+            }
             None => host,
         };
         let port = match port {
@@ -78,7 +80,8 @@ mod tests {
     #[test]
     fn only_what_is_written_is_allowed() {
         let targets = ["127.0.0.1:22", "Db.Internal:*", "[::1]:80"];
-        let allowed: Allowed = targets.map(|text| text.parse::<Target>().unwrap()).into_iter().collect();
+        let allowed: Allowed =
+            targets.map(|text| text.parse::<Target>().unwrap()).into_iter().collect();
         assert!(allowed.allows("127.0.0.1", 22));
         assert!(allowed.allows("db.internal", 5432));
         assert!(allowed.allows("::1", 80));
@@ -86,7 +89,10 @@ mod tests {
         assert!(!allowed.allows("localhost", 22));
         assert!(!allowed.allows("127.0.0.1 ", 22));
         assert!(!Allowed::default().allows("127.0.0.1", 22));
-        assert_eq!(allowed.iter().collect::<Vec<_>>(), ["127.0.0.1:22", "Db.Internal:*", "[::1]:80"]);
+        assert_eq!(
+            allowed.iter().collect::<Vec<_>>(),
+            ["127.0.0.1:22", "Db.Internal:*", "[::1]:80"]
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! An HTTP call through a tunnel, from the end that serves it.
 
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::future::poll_fn;
-use std::io;
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};

@@ -37,13 +37,18 @@ impl<R: Network> LocalService<R> {
     /// A line of text that says what is wrong with the address.
     pub fn new(base: &str) -> Result<Self, String> {
         let whole = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
-        let base: Uri =
-            whole.parse().map_err(|error| format!("{base:?} is no address of a service: {error}"))?;
+        let base: Uri = whole
+            .parse()
+            .map_err(|error| format!("{base:?} is no address of a service: {error}"))?;
         if base.scheme_str() != Some("http") || base.host().is_none() {
-            return Err(format!("{whole:?} is no address of a local service: expected http://HOST:PORT"));
+            return Err(format!(
+                "{whole:?} is no address of a local service: expected http://HOST:PORT"
+            ));
         }
         if base.query().is_some() {
-            return Err(format!("{whole:?} has a query; an address with a path is the most there can be"));
+            return Err(format!(
+                "{whole:?} has a query; an address with a path is the most there can be"
+            ));
         }
         let client = Client::builder(Spawner::<R>(PhantomData))
             .pool_timer(Timers::<R>(PhantomData))

@@ -319,9 +319,7 @@ impl<R: Runtime> Call<R> {
         });
         let head = match options.answer_timeout {
             None => head.await,
-            Some(limit) => within::<R, _>(limit, head)
-                .await
-                .unwrap_or(Err(TunnelError::NoAnswer)),
+            Some(limit) => within::<R, _>(limit, head).await.unwrap_or(Err(TunnelError::NoAnswer)),
         }?;
         if let Some(mut sender) = sender {
             R::spawn(async move { poll_fn(|cx| sender.poll(cx)).await });

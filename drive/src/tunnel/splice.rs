@@ -79,7 +79,11 @@ impl Raw {
     /// # Errors
     ///
     /// When this direction was ended, or the stream is over.
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<usize>> {
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<io::Result<usize>> {
         self.stream.poll_put(cx, data)
     }
 
@@ -174,12 +178,7 @@ struct Way {
 }
 
 impl Way {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Raw,
-        to: &Stream,
-    ) -> io::Result<Poll<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Raw, to: &Stream) -> io::Result<Poll<()>> {
         for _ in 0..TURNS {
             if self.over {
                 return Ok(Poll::Ready(()));
