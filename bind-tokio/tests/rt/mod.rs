@@ -18,8 +18,8 @@ pub(crate) use trunkline_tokio::{
     MuxError, OpenOptions, OpenRefusal, Output, PathQuery, Pool, PoolConfig, PoolError, PoolPolicy,
     Pooled, ReadHalf, Reader, Recording, RecordingOptions, Redaction, ServeOptions, SessionError,
     Side, Stream, StreamEnd, TransferError, TransferEvent, TransferOptions, TransferProgress,
-    TransferSummary, WriteHalf, Writer, connection_over, copy_from, copy_to, exec_over, files_over,
-    paths_over, serve,
+    TransferSummary, WriteHalf, Writer, accept_upgraded, carrier, connection_over, copy_from,
+    copy_to, exec_over, files_over, paths_over, serve, websocket_over,
 };
 
 /// The example that serves as an agent's process.

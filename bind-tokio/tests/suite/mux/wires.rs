@@ -1,5 +1,9 @@
 //! The wires, and pairs of connections over them.
 
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use trunkline_core::{smux, wormhole, yamux};
 
 use crate::cases::wire::{Line, Wire, wire};
@@ -15,6 +19,8 @@ pub(crate) enum Kind {
     Smux1,
     Smux2,
     Wormhole,
+    /// Yamux inside WebSocket messages.
+    WebSocket,
 }
 
 impl Kind {
@@ -37,6 +43,18 @@ impl Kind {
                 let mut config = wormhole::Config::default();
                 config.hash_seed = 1;
                 rt::connection_over(transport, wormhole::Connection::new(side, config).unwrap())
+            }
+            Self::WebSocket => {
+                let mut config = yamux::Config::default();
+                config.hash_seed = 1;
+                let machine = yamux::Connection::new(side, config).unwrap();
+                let websocket = pin!(rt::accept_upgraded(transport, side, Default::default()));
+                let Poll::Ready(websocket) =
+                    websocket.poll(&mut Context::from_waker(Waker::noop()))
+                else {
+                    panic!("it waits");
+                };
+                rt::websocket_over(websocket, machine, rt::carrier::Config::default())
             }
         }
     }
@@ -113,6 +131,7 @@ macro_rules! over_each_wire {
         over_each_wire!(@ smux1 Smux1 $($test)*);
         over_each_wire!(@ smux2 Smux2 $($test)*);
         over_each_wire!(@ wormhole Wormhole $($test)*);
+        over_each_wire!(@ websocket WebSocket $($test)*);
     };
     (@ $wire:ident $kind:ident $($test:ident)*) => {
         mod $wire {
