@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,13 +14,15 @@ use crate::cases::examples::ECHOES;
 use crate::cases::wire::Wire;
 
 pub(crate) use trunkline_tokio::{
-    Agent, AgentConfig, CloseReason, Commands, Config, Connection, Duplex, Exec, ExecOptions,
-    ExecRequest, ExitStatus, File, FileError, FileFault, FileOp, FileRequest, Files, Incoming,
-    MuxError, OpenOptions, OpenRefusal, Output, PathQuery, Pool, PoolConfig, PoolError, PoolPolicy,
-    Pooled, ReadHalf, Reader, Recording, RecordingOptions, Redaction, ServeOptions, SessionError,
-    Side, Stream, StreamEnd, TransferError, TransferEvent, TransferOptions, TransferProgress,
-    TransferSummary, WriteHalf, Writer, accept_upgraded, carrier, connection_over, copy_from,
-    copy_to, exec_over, files_over, paths_over, serve, websocket_over,
+    Agent, AgentConfig, CloseReason, Commands, Config, Connection, DialError, DialFault,
+    DialOptions, Duplex, Exec, ExecOptions, ExecRequest, ExitStatus, File, FileError, FileFault,
+    FileOp, FileRequest, Files, Incoming, Message, MuxError, OpenOptions, OpenRefusal, Output,
+    PathQuery, Pool, PoolConfig, PoolError, PoolPolicy, Pooled, ReadHalf, Reader, Recording,
+    RecordingOptions, Redaction, ServeOptions, SessionError, Side, Stream, StreamEnd,
+    TransferError, TransferEvent, TransferOptions, TransferProgress, TransferSummary,
+    WebSocketLimits, WriteHalf, Writer, accept_key, accept_upgraded, carrier, connection_over,
+    copy_from, copy_to, dial, exec_over, files_over, messages_over, paths_over, serve,
+    websocket_over,
 };
 
 /// The example that serves as an agent's process.
@@ -136,6 +139,25 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for T {}
 /// Two connected sockets.
 pub(crate) fn socket_pair() -> (tokio::net::UnixStream, tokio::net::UnixStream) {
     tokio::net::UnixStream::pair().expect("a socket pair")
+}
+
+/// A listener of this machine alone, and its port.
+pub(crate) async fn listen() -> (tokio::net::TcpListener, u16) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let port = listener.local_addr().expect("an address").port();
+    (listener, port)
+}
+
+pub(crate) async fn accept(listener: &tokio::net::TcpListener) -> tokio::net::TcpStream {
+    listener.accept().await.expect("a connection").0
+}
+
+/// The server's half of TLS.
+pub(crate) async fn tls(
+    transport: impl Transport,
+    config: Arc<rustls::ServerConfig>,
+) -> io::Result<impl Transport> {
+    tokio_rustls::TlsAcceptor::from(config).accept(transport).await
 }
 
 pub(crate) async fn read_to_end(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {

@@ -34,6 +34,7 @@ mod signals;
 mod streams;
 mod transfer;
 mod via;
+mod websocket;
 
 pub(crate) mod examples;
 pub(crate) mod peer;
