@@ -6,7 +6,7 @@ use trunkline_core::tunnel::{ControlCollector, ResponseMeta, StreamType, encode_
 
 use super::opener::terminal;
 use super::streams::{Listener, Stream, header_of, in_two};
-use super::transcripts::Agent;
+use super::transcripts::{Agent, Transcript};
 use crate::case::{Check, ensure};
 use crate::report::Verdict;
 use crate::yamux::transcripts::Role;
@@ -38,7 +38,7 @@ pub(super) fn listen(role: Role, stream: &mut Stream) {
 /// # Errors
 ///
 /// [`Verdict::Fail`] when another answer is made.
-pub(super) fn answer(agent: Agent, stream: &mut Stream, recorded: &[Bytes]) -> Check {
+pub(super) fn answer(transcript: &Transcript, stream: &mut Stream, recorded: &[Bytes]) -> Check {
     if std::mem::replace(&mut stream.answered, true) {
         return Ok(());
     }
@@ -53,12 +53,12 @@ pub(super) fn answer(agent: Agent, stream: &mut Stream, recorded: &[Bytes]) -> C
         return ensure(recorded.is_empty(), || "nobody answers on such a stream".into());
     };
     let Some(fault) = &stream.fault else {
-        ensure(stream.request.is_some() && stream.whole, || "the request is not whole".into())?;
+        ensure(stream.request.is_some(), || "no request has come".into())?;
         let pieces = response(callee, recorded)?;
         stream.pieces.extend(pieces);
         return Ok(());
     };
-    match agent {
+    match transcript.agent()? {
         Agent::Internal => {
             let (head, text) = callee
                 .answer(fault)
@@ -74,6 +74,14 @@ pub(super) fn answer(agent: Agent, stream: &mut Stream, recorded: &[Bytes]) -> C
     }
 }
 
+/// What the original's agent, and no local service, answers.
+const REFUSALS: [&str; 4] = [
+    "invalid metadata",
+    "failed to read request body",
+    "invalid request path",
+    "failed to create request",
+];
+
 /// The answer of the local service, which is whatever was recorded.
 fn response(callee: &mut Callee, recorded: &[Bytes]) -> Check<Vec<Bytes>> {
     let (header, body) = header_of(&recorded.concat())?;
@@ -83,6 +91,9 @@ fn response(callee: &mut Callee, recorded: &[Bytes]) -> Check<Vec<Bytes>> {
         .map_err(|why| Verdict::Fail(format!("the response is too large: {why}")))?;
     let mut pieces = in_two(&written, recorded)?;
     let text = String::from_utf8_lossy(&body);
+    if meta.status >= 400 && REFUSALS.contains(&text.as_ref()) {
+        return Err(Verdict::Fail(format!("it takes what the original refuses: {text}")));
+    }
     if let Some(reason) = text.strip_prefix("local service error: ") {
         let (head, text) = callee
             .answer(&Fault::Target(reason.to_owned()))

@@ -54,7 +54,7 @@ pub(super) fn check(case: &RejectCase, bytes: &[u8], size: usize, finish: bool) 
                 }
                 ("on_agent_info_bytes", count) => {
                     let length = seen.info.as_ref().map(Bytes::len);
-                    let same = length.map(|length| Value::from(length)).as_ref() == Some(count);
+                    let same = length.map(Value::from).as_ref() == Some(count);
                     ensure(same, || format!("expected {count} bytes, seen {length:?}"))?;
                 }
                 ("agent_reads", Value::String(read)) => {
@@ -102,7 +102,7 @@ fn play(bytes: &[u8], size: usize, finish: bool, reference: bool) -> Check<Seen>
         }
     }
     exchange(&mut agent, &mut server, size);
-    let (_, agent_reads) = agent.read(key, usize::MAX);
+    let (_, _, agent_reads) = agent.read(key, usize::MAX);
     let open = agent.closed().is_none() && server.closed().is_none();
     Ok(Seen { info: listener.info, agent_reads, open })
 }
@@ -140,7 +140,7 @@ impl Listener {
         if self.over {
             return Ok(false);
         }
-        let (bytes, over) = server.read(key, usize::MAX);
+        let (bytes, _, over) = server.read(key, usize::MAX);
         let mut bytes = Bytes::from(bytes);
         let moved = !bytes.is_empty() || over.is_some();
         if self.control.is_none() {
@@ -152,9 +152,9 @@ impl Listener {
                 Some(_) => {
                     self.over = true;
                     if reference {
-                        server.finish(key)
+                        server.finish(key);
                     } else {
-                        server.reset(key)
+                        server.reset(key);
                     }
                     return Ok(true);
                 }

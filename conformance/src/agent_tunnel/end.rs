@@ -112,13 +112,24 @@ impl End {
         }
     }
 
-    /// Reads until nothing more is there, at most `most` bytes; and how the stream has ended.
-    pub(super) fn read(&mut self, key: StreamKey, most: usize) -> (Vec<u8>, Option<StreamOver>) {
-        let mut bytes = Vec::new();
+    /// Reads until nothing more is there, at most `most` bytes; where among them data frames end;
+    /// and how the stream has ended.
+    pub(super) fn read(
+        &mut self,
+        key: StreamKey,
+        most: usize,
+    ) -> (Vec<u8>, Vec<usize>, Option<StreamOver>) {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         let mut over = None;
         while bytes.len() < most {
+            let left = self.machine.machine().frame_left(key);
             match self.machine.machine_mut().read(self.now, key, most - bytes.len()) {
-                Received::Data(piece) => bytes.extend(piece),
+                Received::Data(piece) => {
+                    if left == Some(piece.len()) {
+                        ends.push(bytes.len() + piece.len());
+                    }
+                    bytes.extend(piece);
+                }
                 Received::End(end) => {
                     over = Some(over_of(&end));
                     break;
@@ -127,7 +138,7 @@ impl End {
             }
         }
         self.pump();
-        (bytes, over)
+        (bytes, ends, over)
     }
 
     pub(super) fn finish(&mut self, key: StreamKey) {

@@ -20,8 +20,9 @@ pub(super) type Plan = (Vec<Bytes>, Listener);
 ///
 /// [`Verdict::NotRun`] when the call is not known, [`Verdict::Fail`] when it would write other bytes.
 pub(super) fn plan(role: Role, cause: &str, recorded: &[Bytes]) -> Check<Plan> {
-    let own = if role == Role::Server { "server: " } else { "agent: " };
-    let what = cause.strip_prefix(own).ok_or_else(|| unknown("cause", cause))?;
+    let own: &[&str] = if role == Role::Server { &["server: "] } else { &["agent: ", "client: "] };
+    let what = own.iter().find_map(|own| cause.strip_prefix(own));
+    let what = what.ok_or_else(|| unknown("cause", cause))?;
     if what.starts_with("OpenHTTPStream(") {
         exchange(what, recorded)
     } else if what.starts_with("OpenTerminalStream(") {
@@ -40,7 +41,7 @@ pub(super) fn plan(role: Role, cause: &str, recorded: &[Bytes]) -> Check<Plan> {
             pieces.extend(recorded.iter().skip(pieces.len()).cloned());
         }
         Ok((pieces, Listener::Raw))
-    } else if what.contains("control stream") {
+    } else if ["control stream", "agent info", "heartbeat"].iter().any(|it| what.contains(it)) {
         let header = encode_header(StreamType::CONTROL, b"");
         let mut pieces = in_two(&encoded(header)?, recorded)?;
         pieces.extend(recorded.iter().skip(pieces.len()).cloned());

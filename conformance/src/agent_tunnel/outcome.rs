@@ -1,6 +1,8 @@
 //! What a replayed session came to, as the originals told it.
 
+use bytes::Bytes;
 use trunkline_core::mux::{OpenRefusal, Opened};
+use trunkline_core::tunnel::terminal::{Boundaries, Joiner, Message, Towards};
 use trunkline_core::tunnel::{End as StreamOver, ResponseMeta};
 
 use super::replay::Replay;
@@ -35,7 +37,7 @@ struct Told {
 
 impl Told {
     fn line(&mut self, replay: &mut Replay<'_>, line: &str) -> Check {
-        let is_agents = line.starts_with("agent");
+        let is_agents = line.starts_with("agent") || line.starts_with("client");
         if is_agents != (replay.role == Role::Client) {
             return Ok(());
         }
@@ -128,30 +130,52 @@ impl Told {
         let id = replay.order.iter().find(is_terminal).copied();
         let id = id.ok_or_else(|| unknown("outcome", line))?;
         let header = if replay.role == Role::Client { 5 } else { 0 };
-        let lengths: Vec<usize> = self
+        let of_stream = |frame: &&Frame| frame.head.stream == id && !frame.payload.is_empty();
+        let ends: Vec<usize> = self
             .theirs
             .iter()
-            .filter(|frame| frame.head.stream == id && !frame.payload.is_empty())
-            .map(|frame| frame.payload.len())
-            .scan(0, |passed, length| {
-                *passed += length;
-                // Frames of the header are no messages.
-                Some(if *passed <= header { 0 } else { length })
+            .filter(of_stream)
+            .scan(0, |passed, frame| {
+                *passed += frame.payload.len();
+                Some(*passed)
             })
-            .filter(|length| *length > 0)
             .collect();
+        let role = replay.role;
         let stream = replay.stream(id)?;
+        let seen = &stream.frame_ends;
+        ensure(*seen == ends, || format!("its data frames end at {ends:?}, seen {seen:?}"))?;
+        // Frames of the header are no messages.
+        let ends: Vec<usize> = ends.into_iter().filter(|end| *end > header).collect();
         let said = stream.read.get(header..).unwrap_or_default();
         if rest == "-> EOF" {
             let all = self.terminal == said.len() && stream.over == Some(StreamOver::Finished);
             return ensure(all, || format!("\"{line}\", seen {:?}", stream.over));
         }
-        let length = lengths.get(self.frames).copied().unwrap_or(0);
-        let message = said.get(self.terminal..self.terminal + length).unwrap_or_default();
-        (self.terminal, self.frames) = (self.terminal + length, self.frames + 1);
+        let end = ends.get(self.frames).map_or(self.terminal, |end| end - header);
+        let message = said.get(self.terminal..end).unwrap_or_default();
+        (self.terminal, self.frames) = (end, self.frames + 1);
         let seen = quote(message);
+        joined(role, message)?;
         ensure(seen == rest, || format!("\"{line}\", seen {seen}"))
     }
+}
+
+/// Whether the joiner takes a message for what it is.
+fn joined(role: Role, message: &[u8]) -> Check {
+    let towards = match role {
+        Role::Client => Towards::Agent,
+        Role::Server => Towards::Opener,
+    };
+    let whole = Bytes::copy_from_slice(message);
+    let seen = Joiner::new(towards, Boundaries::Frames).feed(whole, true);
+    let holds = match (message.split_first(), role, &seen) {
+        (Some((1, _)), Role::Server, seen) => seen.is_none(),
+        (Some((1, _)), Role::Client, seen) => !matches!(seen, Some(Message::Data(_))),
+        (Some((_, data)), _, Some(Message::Data(seen))) => data == *seen,
+        (Some((_, data)), ..) => data.is_empty(),
+        (None, ..) => true,
+    };
+    ensure(holds, || format!("the joiner makes {seen:?} of {}", quote(message)))
 }
 
 /// Whether a response is shorter than it says.

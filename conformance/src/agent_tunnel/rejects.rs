@@ -83,9 +83,9 @@ impl RejectCase {
     pub(super) fn required(&self) -> Check<Required> {
         let text = self.required.to_ascii_lowercase();
         let starts = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
-        Ok(if text.contains(" or refuse") {
+        Ok(if text.contains(" or refuse") || text.contains("strict mode") {
             Required::Either
-        } else if starts(&["error", "refuse", "reject"]) {
+        } else if starts(&["error", "refuse", "reject", "400", "413", "502"]) {
             Required::Refused
         } else if starts(&["accept", "last wins", "ignore", "keep", "tolerate"])
             || text.starts_with("go merges")

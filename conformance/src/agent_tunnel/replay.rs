@@ -10,7 +10,7 @@ use trunkline_core::{CloseFrame, Message};
 
 use super::end::End;
 use super::streams::{Frame, Listener, Stream, frames};
-use super::transcripts::{Agent, Step, Transcript};
+use super::transcripts::{Step, Transcript};
 use super::{agent, opener, outcome};
 use crate::case::{Check, ensure, unknown};
 use crate::diff;
@@ -32,7 +32,6 @@ pub(super) fn replay(transcript: &Transcript, role: Role, size: usize) -> Check 
         transcript,
         role,
         size,
-        agent: transcript.agent()?,
         end: End::new(role.side(), config, carrier)?,
         frames: frames(transcript, role)?,
         streams: BTreeMap::new(),
@@ -66,7 +65,6 @@ pub(super) struct Replay<'a> {
     pub(super) transcript: &'a Transcript,
     pub(super) role: Role,
     size: usize,
-    agent: Agent,
     pub(super) end: End,
     /// What this end wrote.
     frames: Vec<Frame>,
@@ -272,9 +270,11 @@ impl Replay<'_> {
     /// Reads what has arrived, at most `most` bytes.
     fn listen(&mut self, id: u32, most: usize) -> Check {
         let key = self.stream(id)?.key;
-        let (bytes, over) = self.end.read(key, most);
+        let (bytes, ends, over) = self.end.read(key, most);
         let role = self.role;
         let stream = self.stream(id)?;
+        let before = stream.read.len();
+        stream.frame_ends.extend(ends.into_iter().map(|end| before + end));
         stream.take(&bytes, over);
         agent::listen(role, stream);
         Ok(())
@@ -286,8 +286,8 @@ impl Replay<'_> {
             return Ok(());
         }
         self.listen(id, usize::MAX)?;
-        let (agent, recorded) = (self.agent, self.payloads(id));
-        agent::answer(agent, self.stream(id)?, &recorded)
+        let (transcript, recorded) = (self.transcript, self.payloads(id));
+        agent::answer(transcript, self.stream(id)?, &recorded)
     }
 
     /// Writes the next piece; what finds no credit waits.

@@ -72,6 +72,8 @@ pub(super) struct Stream {
     pub(super) rest: Bytes,
     /// All that was read, from the header on.
     pub(super) read: Vec<u8>,
+    /// Where its data frames end among these bytes, as the multiplexer tells it.
+    pub(super) frame_ends: Vec<usize>,
     pub(super) over: Option<StreamOver>,
     /// The header, of a stream that the other end opened.
     pub(super) header: Option<Header>,
@@ -94,6 +96,7 @@ impl Stream {
             pieces: VecDeque::new(),
             rest: Bytes::new(),
             read: Vec::new(),
+            frame_ends: Vec::new(),
             over: None,
             header: None,
             request: None,

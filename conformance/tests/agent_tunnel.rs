@@ -1,0 +1,167 @@
+//! The vectors of the agent tunnel hold, and the runner notices when they do not.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use trunkline_conformance::agent_tunnel::{headers, rejects, transcripts};
+use trunkline_conformance::report::Verdict;
+use trunkline_conformance::run;
+use trunkline_conformance::vectors::{File, Suite};
+
+fn file(name: &str) -> File {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
+    let suite = Suite::load(&vectors, &["agent-tunnel".into()]).unwrap();
+    suite.files.into_iter().find(|file| file.name == name).unwrap()
+}
+
+fn case(file_name: &str, name: &str) -> Value {
+    let cases = file(file_name).cases.unwrap();
+    cases.into_iter().find(|case| case.name == name).unwrap().value
+}
+
+/// Every case of the file passes.
+fn holds(name: &str, known: usize) {
+    let report = run(&Suite { files: vec![file(name)] });
+    let mut text = Vec::new();
+    report.write_text(&mut text).unwrap();
+    let totals = report.totals();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!((totals.failed, totals.skipped), (0, 0), "{text}");
+    assert!(totals.passed >= known, "{text}");
+}
+
+#[test]
+fn headers_hold() {
+    holds("headers.json", 34);
+}
+
+#[test]
+fn rejects_hold_by_default_and_as_in_the_original() {
+    holds("rejects.json", 42);
+}
+
+#[test]
+fn transcripts_hold_from_either_end() {
+    holds("transcripts.json", 17);
+}
+
+/// The case fails once `change` was made to it, and passes without.
+#[track_caller]
+fn fails(run: fn(&Value) -> Verdict, mut case: Value, change: impl FnOnce(&mut Value)) {
+    assert_eq!(run(&case), Verdict::Pass);
+    change(&mut case);
+    assert!(matches!(run(&case), Verdict::Fail(_)), "{:?}", run(&case));
+}
+
+#[test]
+fn another_header_is_noticed() {
+    for (key, value) in [
+        ("type", json!(2)),
+        ("type_name", json!("control")),
+        ("metadata_len", json!(54)),
+        ("metadata_text", json!("{}")),
+    ] {
+        let minimal = case("headers.json", "request-get-minimal");
+        fails(headers::run, minimal, |case| case["decoded"][key] = value);
+    }
+    for name in ["request-get-minimal", "request-invalid-utf8"] {
+        fails(headers::run, case("headers.json", name), |case| {
+            case["decoded"]["value"]["request"]["method"] = json!("PUT");
+        });
+    }
+    fails(headers::run, case("headers.json", "response-nil-headers"), |case| {
+        case["decoded"]["value"]["response"]["headers"] = json!({});
+    });
+}
+
+#[test]
+fn another_reaction_is_noticed() {
+    let changed = |name: &str, change: &dyn Fn(&mut Value)| {
+        fails(rejects::run, case("rejects.json", name), |case| change(case));
+    };
+    changed("header-1-byte", &|case| case["go"]["error"] = json!("read stream header: EOF"));
+    changed("header-type-0", &|case| case["required"] = json!("error"));
+    changed("request-array", &|case| case["required"] = json!("accept"));
+    changed("request-missing-fields", &|case| case["go"]["value"]["path"] = json!("/"));
+    changed("response-status-missing", &|case| case["go"]["value"]["status"] = json!(200));
+    changed("server-http-type-from-agent", &|case| case["go"]["tunnel"] = json!("closed"));
+    changed("server-control-not-json", &|case| case["go"]["on_agent_info"] = json!("not JSON"));
+    changed("server-control-600000-bytes", &|case| case["go"]["on_agent_info_bytes"] = json!(6));
+    changed("server-control-never-finished", &|case| case["go"]["agent_reads"] = json!("EOF"));
+    changed("agent-body-len-max-int64", &|case| case["required"] = json!("refuse with 502"));
+}
+
+#[test]
+fn another_session_is_noticed() {
+    let changed = |name: &str, change: &dyn Fn(&mut Value)| {
+        fails(transcripts::run, case("transcripts.json", name), |case| change(case));
+    };
+    let role = |case: &mut Value, role: &str| case["roles"] = json!([role]);
+    let get = "http-get";
+    // A request and a response whose JSON is not what the original's encoder makes.
+    changed(get, &|case| {
+        let text = case["steps"][4]["hex"].as_str().unwrap();
+        case["steps"][4]["hex"] = json!(text.replace("70617468", "50617468"));
+    });
+    changed(get, &|case| {
+        role(case, "client");
+        let text = case["steps"][9]["hex"].as_str().unwrap();
+        case["steps"][9]["hex"] = json!(text.replacen("7b22", "7b09", 1));
+    });
+    changed(get, &|case| case["steps"][0]["hex"] = json!("000100010000000400000000"));
+    changed(get, &|case| drop(case["steps"].as_array_mut().unwrap().remove(1)));
+    changed(get, &|case| {
+        let line = "OpenHTTPStream -> status 200 headers map[]; body 13 bytes err=<nil>";
+        case["outcome"] = json!([line]);
+    });
+    // The head and the payload of a frame in one message.
+    changed(get, &|case| {
+        role(case, "client");
+        let steps = case["steps"].as_array_mut().unwrap();
+        let payload = steps.remove(7);
+        let joined = [&steps[6]["hex"], &payload["hex"]].map(|hex| hex.as_str().unwrap()).concat();
+        steps[6]["hex"] = json!(joined);
+    });
+    changed("agent-absolute-path-refused", &|case| {
+        role(case, "client");
+        let text = case["steps"][5]["hex"].as_str().unwrap();
+        case["steps"][5]["hex"] = json!(text.replace("2f2f6576", "2f786576"));
+    });
+    changed("agentsdk-bad-metadata-json", &|case| {
+        case["config"]["agent"] = json!("internal/agent");
+    });
+    changed("ws-ping-and-tunnel-close", &|case| case["steps"][0]["hex"] = json!("32"));
+    changed("ws-ping-and-tunnel-close", &|case| {
+        role(case, "client");
+        case["steps"][1]["hex"] = json!("30");
+    });
+    changed("terminal-stream", &|case| {
+        role(case, "client");
+        case["outcome"][2] = json!("agent terminal read \"\\x00ls -a\\r\"");
+    });
+    changed("agent-body-shorter-than-declared", &|case| {
+        role(case, "server");
+        case["outcome"][0] = json!("server reads 0 bytes \"\" then err=<nil>");
+    });
+}
+
+#[test]
+fn what_the_runner_does_not_understand_is_not_run() {
+    let not_run = |run: fn(&Value) -> Verdict, file: &str, name: &str, path: &str, value: Value| {
+        let mut case = case(file, name);
+        *case.pointer_mut(path).unwrap() = value;
+        assert!(matches!(run(&case), Verdict::NotRun(_)), "{:?}", run(&case));
+    };
+    not_run(headers::run, "headers.json", "unknown-type-0", "/decoded", json!({"colour": 1}));
+    let file = "rejects.json";
+    for name in ["request-empty", "server-control-not-json", "agent-body-len-max-int64"] {
+        not_run(rejects::run, file, name, "/required", json!("do something new"));
+    }
+    not_run(rejects::run, file, "request-empty", "/target", json!("a cat"));
+    let (run, file) = (transcripts::run, "transcripts.json");
+    not_run(run, file, "http-get", "/steps/0/cause", json!("server: Juggle()"));
+    not_run(run, file, "http-get", "/steps/1/ws", json!("smoke"));
+    not_run(run, file, "http-get", "/outcome/1", json!("it worked"));
+    not_run(run, file, "agent-empty-metadata", "/config/agent", json!("another one"));
+    not_run(run, file, "http-get", "/roles", json!([]));
+}
