@@ -306,6 +306,9 @@ impl<'a> Reader<'a> {
 
 /// Each byte that belongs to no character is one U+FFFD.
 fn push_lossy(to: &mut String, bytes: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(bytes) {
+        return to.push_str(text);
+    }
     for chunk in bytes.utf8_chunks() {
         to.push_str(chunk.valid());
         to.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));

@@ -11,12 +11,14 @@ use alloc::vec::Vec;
 pub fn quote(bytes: &[u8], to: &mut Vec<u8>) {
     to.reserve(bytes.len() + 2);
     to.push(b'"');
-    for chunk in bytes.utf8_chunks() {
-        for char in chunk.valid().chars() {
-            push(char, to);
-        }
-        for _ in chunk.invalid() {
-            to.extend_from_slice(b"\\ufffd");
+    if let Ok(text) = core::str::from_utf8(bytes) {
+        push_text(text, to);
+    } else {
+        for chunk in bytes.utf8_chunks() {
+            push_text(chunk.valid(), to);
+            for _ in chunk.invalid() {
+                to.extend_from_slice(b"\\ufffd");
+            }
         }
     }
     to.push(b'"');
@@ -25,10 +27,32 @@ pub fn quote(bytes: &[u8], to: &mut Vec<u8>) {
 /// As [`quote`], for bytes that each stand for the character of their number (Latin-1).
 pub(super) fn quote_latin1(bytes: &[u8], to: &mut Vec<u8>) {
     to.push(b'"');
-    for &byte in bytes {
-        push(char::from(byte), to);
+    if let Some(text) = core::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()) {
+        push_text(text, to);
+    } else {
+        bytes.iter().for_each(|byte| push(char::from(*byte), to));
     }
     to.push(b'"');
+}
+
+/// Appends text by runs of what stands as it is.
+fn push_text(mut text: &str, to: &mut Vec<u8>) {
+    while let Some(at) = text.bytes().position(may_change) {
+        let (plain, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+        to.extend_from_slice(plain.as_bytes());
+        let mut chars = rest.chars();
+        if let Some(char) = chars.next() {
+            push(char, to);
+        }
+        text = chars.as_str();
+    }
+    to.extend_from_slice(text.as_bytes());
+}
+
+/// Whether a character that begins with this byte may be written otherwise than it is; 0xe2 begins
+/// the two separators, and others.
+const fn may_change(byte: u8) -> bool {
+    matches!(byte, 0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2)
 }
 
 fn push(char: char, to: &mut Vec<u8>) {
