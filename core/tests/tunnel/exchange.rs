@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use trunkline_core::tunnel::http::{
-    BodyLen, CalleeEvent, Caller, CallerEvent, Config, Dialect, End, Fault, Misuse,
+    BodyLen, Callee, CalleeEvent, Caller, CallerEvent, Config, Dialect, End, Fault, Misuse,
     filter_hop_by_hop,
 };
-use trunkline_core::tunnel::{RequestMeta, ResponseMeta};
+use trunkline_core::tunnel::{Header, RequestMeta, ResponseMeta, StreamType};
 
 use crate::parts::{
     answered, callee, callee_events, caller, caller_events, head_of, headers, request, response,
@@ -71,7 +71,7 @@ fn repeated_headers_raw_bytes_and_unknown_lengths_go_through_our_own_dialect() {
     head.headers = headers(&[("cookie", b"a"), ("cookie", b"b"), ("x", b"\xff\xe9\t\"")]);
     let (mut caller, first) = Caller::new(Dialect::Own, &head, Config::default()).unwrap();
     assert_eq!(first[0], 0x81);
-    let mut callee = trunkline_core::tunnel::http::Callee::new(Dialect::Own, Config::default());
+    let mut callee = Callee::new(Dialect::Own, Config::default());
     callee.handle_bytes(first);
     assert_eq!(head_of(&mut callee), head);
     callee.handle_bytes(Bytes::from_static(b"part"));
@@ -95,7 +95,7 @@ fn an_upgrade_makes_both_directions_raw_until_each_ends() {
     head.headers = headers(&[("Connection", b"keep-alive, Upgrade"), ("Upgrade", b"websocket")]);
     assert!(head.is_upgrade());
     let (mut caller, first) = Caller::new(Dialect::Own, &head, Config::default()).unwrap();
-    let mut callee = trunkline_core::tunnel::http::Callee::new(Dialect::Own, Config::default());
+    let mut callee = Callee::new(Dialect::Own, Config::default());
     callee.handle_bytes(first);
     assert!(head_of(&mut callee).is_upgrade());
     let switch = response(101, &[("Upgrade", b"websocket"), ("Connection", b"Upgrade")]);
@@ -119,7 +119,7 @@ fn a_refused_upgrade_stops_the_upload_and_is_an_answer_like_others() {
     let mut head = request("GET", "/socket", BodyLen::Unknown);
     head.headers = headers(&[("connection", b"upgrade"), ("upgrade", b"websocket")]);
     let mut caller = caller(Dialect::Own, &head);
-    let mut callee = trunkline_core::tunnel::http::Callee::new(Dialect::Own, Config::default());
+    let mut callee = Callee::new(Dialect::Own, Config::default());
     callee.handle_bytes(Caller::new(Dialect::Own, &head, Config::default()).unwrap().1);
     head_of(&mut callee);
     let no = response(403, &[]);
@@ -137,6 +137,21 @@ fn a_request_without_an_upgrade_cannot_be_answered_with_one() {
     assert_eq!(callee.respond(&response(101, &[])), Err(Misuse::Upgrade));
     assert_eq!(callee.respond(&response(199, &[])), Err(Misuse::Status(199)));
     assert!(callee.respond(&response(999, &[])).is_ok());
+}
+
+#[test]
+fn a_callee_can_begin_behind_a_stream_header_that_was_read_already() {
+    let metadata = Bytes::from_static(br#"{"method":"PUT","path":"/","headers":[],"body_len":2}"#);
+    let header = Header { kind: StreamType::OWN_HTTP, metadata };
+    let mut callee = Callee::with_header(Dialect::Own, &header, Config::default());
+    callee.handle_bytes(Bytes::from_static(b"ab"));
+    callee.handle_end(End::Finished);
+    assert_eq!(head_of(&mut callee), request("PUT", "/", BodyLen::Exact(2)));
+    let body = CalleeEvent::Body(Bytes::from_static(b"ab"));
+    assert_eq!(callee_events(&mut callee), [body, CalleeEvent::BodyEnd]);
+    let mut other = Callee::with_header(Dialect::Original, &header, Config::default());
+    let fault = CalleeEvent::Failed(Fault::Kind(StreamType::OWN_HTTP));
+    assert_eq!(callee_events(&mut other), [fault]);
 }
 
 #[test]

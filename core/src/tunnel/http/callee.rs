@@ -34,6 +34,8 @@ pub enum CalleeEvent {
 #[derive(Debug)]
 enum State {
     Head(HeaderDecoder),
+    /// The stream header was read elsewhere.
+    Given(Header),
     /// So many bytes are to come; `None`: up to the end.
     Body(Option<u64>),
     /// The body is whole.
@@ -90,11 +92,7 @@ impl Callee {
     /// The first event is the head, or what is wrong with it.
     #[must_use]
     pub fn with_header(dialect: Dialect, header: &Header, config: Config) -> Self {
-        let mut callee = Self::new(dialect, config);
-        if let Ok(bytes) = encode_header(header.kind, &header.metadata) {
-            callee.input.push(bytes);
-        }
-        callee
+        Self { state: State::Given(header.clone()), ..Self::new(dialect, config) }
     }
 
     /// Takes bytes that the stream brought; [`poll_event`](Self::poll_event) looks at them. Nothing
@@ -164,6 +162,10 @@ impl Callee {
 
     fn step(&mut self) -> Result<Option<CalleeEvent>, Fault> {
         match &mut self.state {
+            State::Given(header) => {
+                let header = header.clone();
+                self.head(&header).map(|head| Some(CalleeEvent::Head(head)))
+            }
             State::Head(decoder) => {
                 while !self.input.is_empty() {
                     if let Some(header) = decoder.feed(self.input.front()).map_err(Fault::Header)? {
