@@ -42,6 +42,20 @@ fn hazard_1_a_body_shorter_than_its_content_length_is_an_error_even_behind_an_or
 }
 
 #[test]
+fn hazard_1_a_body_that_reached_its_length_is_whole_however_the_stream_ends() {
+    for end in [End::Finished, End::Reset, End::Lost] {
+        let mut caller = answered_caller(r#"{"status":200,"headers":{"Content-Length":"3"}}"#);
+        caller.handle_bytes(Bytes::from_static(b"all"));
+        caller.handle_end(end);
+        let body = CallerEvent::Body(Bytes::from_static(b"all"));
+        assert_eq!(caller_events(&mut caller), [body, CallerEvent::End]);
+        let mut caller = answered_caller(r#"{"status":204,"headers":null}"#);
+        caller.handle_end(end);
+        assert_eq!(caller_events(&mut caller), [CallerEvent::End]);
+    }
+}
+
+#[test]
 fn hazard_1_a_request_body_that_is_cut_off_never_reads_as_whole() {
     for dialect in [Dialect::Original, Dialect::Own] {
         for (end, fault) in [

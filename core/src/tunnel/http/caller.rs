@@ -44,6 +44,16 @@ enum State {
     Over,
 }
 
+/// When what came so far is the whole response.
+enum Whole {
+    /// It is, by its own length, however the stream ends.
+    Already,
+    /// If the stream ends in order.
+    AtTheEnd,
+    /// It is not, for this reason where the stream ends in order.
+    Never(Fault),
+}
+
 /// The opener's end of one exchange.
 ///
 /// Write what [`new`](Self::new) gives, then the body, as much as [`body`](Self::body) was told, then
@@ -195,16 +205,19 @@ impl Caller {
                     }
                 }
                 let missing = decoder.end();
-                self.ended(Err(Fault::Header(missing)))
+                self.ended(Whole::Never(Fault::Header(missing)))
             }
             State::Body(left) => {
                 let Some(bytes) = self.input.take(left.unwrap_or(u64::MAX)) else {
-                    let missing = left.unwrap_or(0);
+                    let left = *left;
                     if !self.input.is_empty() {
                         return Err(Fault::Surplus);
                     }
-                    let whole = if missing > 0 { Err(Fault::Truncated(missing)) } else { Ok(()) };
-                    return self.ended(whole);
+                    return match left {
+                        Some(0) => self.ended(Whole::Already),
+                        Some(missing) => self.ended(Whole::Never(Fault::Truncated(missing))),
+                        None => self.ended(Whole::AtTheEnd),
+                    };
                 };
                 let len = bytes.len() as u64;
                 *left = left.map(|left| left.saturating_sub(len));
@@ -221,20 +234,22 @@ impl Caller {
                 if *passed > LET_PASS {
                     return Err(Fault::Surplus);
                 }
-                self.ended(Ok(()))
+                self.ended(Whole::Already)
             }
             State::Over => Ok(None),
         }
     }
 
-    /// Nothing is left to look at: what an end, if there is one, means where an orderly one would
-    /// mean `finished`.
-    fn ended(&self, finished: Result<(), Fault>) -> Result<Option<CallerEvent>, Fault> {
-        match self.end {
-            None => Ok(None),
-            Some(End::Finished) => finished.map(|()| Some(CallerEvent::End)),
-            Some(End::Reset) => Err(Fault::Reset),
-            Some(End::Lost) => Err(Fault::Lost),
+    /// Nothing is left to look at: what an end means, if there is one.
+    fn ended(&self, whole: Whole) -> Result<Option<CallerEvent>, Fault> {
+        match (self.end, whole) {
+            (None, _) => Ok(None),
+            (Some(_), Whole::Already) | (Some(End::Finished), Whole::AtTheEnd) => {
+                Ok(Some(CallerEvent::End))
+            }
+            (Some(End::Finished), Whole::Never(fault)) => Err(fault),
+            (Some(End::Reset), _) => Err(Fault::Reset),
+            (Some(End::Lost), _) => Err(Fault::Lost),
         }
     }
 
