@@ -18,6 +18,7 @@ mod small;
 mod start;
 mod stats;
 mod table;
+mod tunnel;
 mod work;
 
 use std::env;
@@ -38,6 +39,7 @@ const HELP: &str = "\
 usage: cargo run --release -p trunkline-bench -- [SCENARIO..] [--quick] [--json]
        cargo run --release -p trunkline-bench -- mux [SCENARIO..] [--only WORD,..] [--own]
                                                       [--quick] [--rounds N] [--json] [--docs]
+       cargo run --release -p trunkline-bench -- tunnel [CASE..] [--quick] [--rounds N] [--json] [--docs]
        cargo run --release -p trunkline-bench -- gate [--store]
 
   SCENARIO..   measure these, all of them without a name
@@ -49,6 +51,7 @@ usage: cargo run --release -p trunkline-bench -- [SCENARIO..] [--quick] [--json]
   --own        only those that need no building: bare transports and our wires
   --rounds N   measure everything so often, instead of 5 times or 3
   --docs       write tables, charts and goals into docs/
+  tunnel       the agent tunnel: relay and agent beside the Go peer's, in every case or those named
   gate         compare the counts that no machine changes with bench/gate.json
   gate --store write the counts of this run to bench/gate.json
 ";
@@ -102,6 +105,11 @@ fn main() -> ExitCode {
         ["gate"] => gate::hold(),
         ["gate", "--store"] => gate::store(),
         ["mux", args @ ..] => compare::Wanted::parse(args).and_then(|wanted| compare::run(&wanted)),
+        ["tunnel", args @ ..] => {
+            tunnel::Wanted::parse(args).and_then(|wanted| tunnel::run(&wanted))
+        }
+        // A process of the tunnel's comparison.
+        ["bare", role, to] => tunnel::play_bare(role, to),
         // A process of the comparison, without the crates of others.
         ["subject", ..] => do_subject(),
         // What callgrind looks at.

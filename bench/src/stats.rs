@@ -25,6 +25,11 @@ impl Summary {
         Some(Self { median, low, high })
     }
 
+    /// What was measured once.
+    pub(crate) const fn of_one(sample: f64) -> Self {
+        Self { median: sample, low: sample, high: sample }
+    }
+
     /// The same in another unit.
     pub(crate) fn map(self, change: impl Fn(f64) -> f64) -> Self {
         let (one, other) = (change(self.low), change(self.high));

@@ -95,9 +95,18 @@ impl Run {
 
     /// For people.
     pub(crate) fn text(&self) -> String {
-        let Self { date, commit, machine, versions, rounds, .. } = self;
-        let [first, last] = &self.moments;
         let time = if self.quick { "0.08 s (`--quick`)" } else { "0.3 s" };
+        format!(
+            "{} Medians of {} runs of {time} taken in turns, a process for each pair.\n",
+            self.place(),
+            self.rounds
+        )
+    }
+
+    /// Where and when, and with what.
+    pub(crate) fn place(&self) -> String {
+        let Self { date, commit, machine, versions, .. } = self;
+        let [first, last] = &self.moments;
         let loud = match self.is_loud() {
             true => ": **not a quiet machine, so these figures claim nothing**",
             false => "",
@@ -105,8 +114,7 @@ impl Run {
         format!(
             "{date} UTC, commit {commit}, {machine}. Before the run {:.0} % of the processors were \
              busy, at a load average of {}, after it {:.0} %, at {}{loud}. {versions}; release \
-             build, LTO {}. Medians of {rounds} runs of {time} taken in turns, a process for each \
-             pair.\n",
+             build, LTO {}.",
             first.busy * 100.0,
             first.load,
             last.busy * 100.0,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::figures::Figures;
 use super::machine::Run;
@@ -24,23 +24,23 @@ pub(crate) fn write(figures: &Figures, run: &Run) -> Result<(), Failure> {
         let _ = writeln!(text, "![{}](figures/{})\n", chart.title, chart.file);
     }
     text.push_str(tables::all(figures).trim_end());
-    put(&docs.join("benchmarks.md"), &text)?;
+    put(&docs.join("benchmarks.md"), (BEGIN, END), &text)?;
     let goals = format!("{}\n{}", run.text(), goals::text(figures));
-    put(&docs.join("performance.md"), goals.trim_end())
+    put(&docs.join("performance.md"), (BEGIN, END), goals.trim_end())
 }
 
-/// Puts a text between the marks of a page.
-fn put(page: &PathBuf, text: &str) -> Result<(), Failure> {
+/// Puts a text between two marks of a page.
+pub(crate) fn put(page: &Path, marks: (&str, &str), text: &str) -> Result<(), Failure> {
     let old = fs::read_to_string(page).map_err(|error| failed(page, error))?;
-    let new = between(&old, text)
+    let new = between(&old, marks, text)
         .ok_or_else(|| Failure::new(format!("{} has no place marked for it", page.display())))?;
     fs::write(page, new).map_err(|error| failed(page, error))
 }
 
-fn between(old: &str, text: &str) -> Option<String> {
-    let (before, rest) = old.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{text}\n\n{END}{after}"))
+fn between(old: &str, (begin, end): (&str, &str), text: &str) -> Option<String> {
+    let (before, rest) = old.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n\n{text}\n\n{end}{after}"))
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Failure {
@@ -54,9 +54,9 @@ mod tests {
     #[test]
     fn a_page_keeps_what_stands_around_the_marks() {
         let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        let once = between(&page, "new").unwrap();
+        let once = between(&page, (BEGIN, END), "new").unwrap();
         assert_eq!(once, format!("before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"));
-        assert_eq!(between(&once, "new"), Some(once));
-        assert_eq!(between("no marks\n", "new"), None);
+        assert_eq!(between(&once, (BEGIN, END), "new"), Some(once));
+        assert_eq!(between("no marks\n", (BEGIN, END), "new"), None);
     }
 }
