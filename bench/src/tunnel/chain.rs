@@ -1,10 +1,10 @@
 //! The processes between a load generator and a target, of whom CPU and memory are told.
 
 use std::env;
-use std::fmt;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -14,6 +14,9 @@ use crate::command::succeed;
 
 /// How long processes may take until the first request goes through.
 const STARTING: Duration = Duration::from_secs(30);
+
+/// How many lines of a process may wait to be looked at; more are lost.
+const LINES: usize = 1 << 16;
 
 /// Who stands between load and target.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -95,16 +98,12 @@ impl Players {
 }
 
 /// A process that is ended when nobody needs it any more.
+#[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    out: BufReader<ChildStdout>,
+    /// What it prints, line by line: whoever printed into a full pipe would stand still.
+    said: Receiver<String>,
     name: String,
-}
-
-impl fmt::Debug for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Process").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 impl Process {
@@ -115,11 +114,17 @@ impl Process {
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(failed)?;
-        let out = child.stdout.take().ok_or_else(|| Failure::new("a process without stdout"))?;
-        Ok(Self { child, out: BufReader::new(out), name })
+        let (say, said) = mpsc::sync_channel(LINES);
+        if let Some(out) = child.stdout.take() {
+            tell(out, say.clone());
+        }
+        if let Some(out) = child.stderr.take() {
+            tell(out, say);
+        }
+        Ok(Self { child, said, name })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -127,17 +132,14 @@ impl Process {
     }
 
     /// The next line that it prints.
-    pub(crate) fn line(&mut self) -> Result<String, Failure> {
-        let mut line = String::new();
-        match self.out.read_line(&mut line) {
-            Ok(0) => Err(Failure::new(format!("{} ended", self.name))),
-            Ok(_) => Ok(line),
-            Err(error) => Err(Failure::new(format!("{} is lost: {error}", self.name))),
-        }
+    pub(crate) fn line(&self) -> Result<String, Failure> {
+        self.said
+            .recv_timeout(STARTING)
+            .map_err(|error| Failure::new(format!("{} says nothing more: {error}", self.name)))
     }
 
     /// The address that it listens at: that of the first line with one.
-    pub(crate) fn address(&mut self) -> Result<String, Failure> {
+    pub(crate) fn address(&self) -> Result<String, Failure> {
         loop {
             let line = self.line()?;
             if let Some((_, rest)) = line.split_once("127.0.0.1:") {
@@ -146,6 +148,13 @@ impl Process {
             }
         }
     }
+}
+
+fn tell(out: impl Read + Send + 'static, say: SyncSender<String>) {
+    std::thread::spawn(move || {
+        // Read on when nobody listens any more.
+        BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(say.try_send(line)));
+    });
 }
 
 impl Drop for Process {
@@ -169,7 +178,7 @@ pub(crate) struct Chain {
 impl Chain {
     /// Starts everything, and waits until a request goes through.
     pub(crate) fn begin(players: &Players, who: Who) -> Result<Self, Failure> {
-        let mut target = Process::start(Command::new(&players.go).arg("target"))?;
+        let target = Process::start(Command::new(&players.go).arg("target"))?;
         let local = target.address()?;
         let mut relay = relay(players, who)?;
         let at = relay.address()?;
@@ -191,7 +200,7 @@ impl Chain {
                 agent
             }
         };
-        let mut agent = Process::start(&mut agent)?;
+        let agent = Process::start(&mut agent)?;
         let url = match who {
             Who::Ours | Who::Go => format!("http://{at}/box1"),
             // Here it is the relay that dials.

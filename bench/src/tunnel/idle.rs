@@ -36,11 +36,11 @@ pub(crate) fn rows(players: &Players, quick: bool) -> Result<Vec<Row>, Failure> 
 
 /// Resident memory in MiB of a relay that so many agents have joined, all of them originals.
 fn resident(players: &Players, who: Who, agents: u64) -> Result<f64, Failure> {
-    let mut relay = chain::relay(players, who)?;
+    let relay = chain::relay(players, who)?;
     let at = relay.address()?;
     let mut join = Command::new(&players.go);
     join.args(["agent", "--server", &format!("http://{at}"), "--count", &agents.to_string()]);
-    let mut joined = Process::start(&mut join)?;
+    let joined = Process::start(&mut join)?;
     let last = format!("\"total\":{agents}}}");
     while !joined.line()?.contains(&last) {}
     std::thread::sleep(SETTLE);
