@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Where a relay listens unless it is told otherwise.
+pub(super) const LISTEN: &str = "127.0.0.1:8080";
+
 /// Run a relay: agents join it, and people reach them through it.
 ///
 /// Agents dial the relay (`trunkline join`), so they need no address of their own. What they serve
@@ -13,7 +16,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RelayArgs {
     /// Address and port to listen on; port 0 picks one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     pub(crate) listen: String,
     /// File with a line 'NAME TOKEN [OWNER]' for each agent that may join; reread on SIGHUP.
     #[arg(long, value_name = "FILE")]
@@ -61,8 +64,9 @@ pub(crate) struct RelayArgs {
     /// original's.
     #[arg(long, value_name = "N", default_value = "8M", value_parser = crate::fs::sizes::parse)]
     pub(crate) keep_body: i64,
-    /// Start a relay, an agent and a small web server here, and say what to try.
-    #[arg(long)]
+    /// Start a relay, an agent and a small web server here, and say what to try. Who comes from this
+    /// machine gets a shell of yours.
+    #[arg(long, conflicts_with_all = ["tokens", "login_token_file", "domain", "tls_cert", "store"])]
     pub(crate) demo: bool,
 }
 

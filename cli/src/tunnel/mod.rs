@@ -8,5 +8,5 @@ mod shell;
 mod tty;
 
 pub(crate) use forward::{ForwardArgs, run as forward};
-pub(crate) use join::{JoinArgs, run as join};
+pub(crate) use join::{JoinArgs, run as join, stay};
 pub(crate) use shell::{ShellArgs, run as shell};
