@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::tokens::Proof;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,6 +23,8 @@ const LONGEST: usize = 200;
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) id: String,
+    /// What let it in.
+    pub(super) proof: Proof,
     pub(super) tunnel: Tunnel,
     pub(super) address: SocketAddr,
     pub(super) since: u64,
@@ -40,9 +43,10 @@ struct Rate {
 }
 
 impl Agent {
-    pub(super) fn new(id: &str, tunnel: Tunnel, address: SocketAddr) -> Arc<Self> {
+    pub(super) fn new(proof: Proof, tunnel: Tunnel, address: SocketAddr) -> Arc<Self> {
         Arc::new(Self {
-            id: id.to_owned(),
+            id: proof.name.clone(),
+            proof,
             tunnel,
             address,
             since: now_ms(),

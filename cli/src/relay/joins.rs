@@ -15,6 +15,7 @@ use trunkline_tokio::{
 
 use super::agents::Agent;
 use super::body::{Answer, text};
+use super::tokens::Proof;
 use super::{Relay, upgrade};
 
 /// Whether this can be an agent's name: it becomes part of paths and host names.
@@ -36,9 +37,10 @@ pub(super) fn join(
     if !is_id(id) {
         return text(StatusCode::BAD_REQUEST, "missing parameters");
     }
-    if let Err(refused) = relay.admit_agent(id, &request, peer) {
-        return refused;
-    }
+    let proof = match relay.admit_agent(id, &request, peer) {
+        Ok(proof) => proof,
+        Err(refused) => return refused,
+    };
     let own = request.headers().get(DIALECT_HEADER).is_some_and(|asked| asked == DIALECT_VERSION);
     let (mut answer, upgraded) = match upgrade::accept(&mut request) {
         Ok(accepted) => accepted,
@@ -48,9 +50,9 @@ pub(super) fn join(
         let version = HeaderValue::from_static(DIALECT_VERSION);
         answer.headers_mut().insert(DIALECT_HEADER, version);
     }
-    let (relay, id) = (Arc::clone(relay), id.to_owned());
+    let relay = Arc::clone(relay);
     let dialect = if own { Dialect::Own } else { Dialect::Original };
-    tokio::spawn(async move { serve(&relay, &id, dialect, upgraded, peer).await });
+    tokio::spawn(async move { serve(&relay, proof, dialect, upgraded, peer).await });
     answer
 }
 
@@ -71,7 +73,7 @@ pub(super) async fn connection(upgraded: OnUpgrade, side: Side) -> Option<Connec
 
 async fn serve(
     relay: &Arc<Relay>,
-    id: &str,
+    proof: Proof,
     dialect: Dialect,
     upgraded: OnUpgrade,
     peer: SocketAddr,
@@ -80,9 +82,10 @@ async fn serve(
     let mut options = TunnelOptions::default();
     options.dialect = dialect;
     options.answer_timeout = relay.options.answer_time();
-    let agent = Agent::new(id, Tunnel::new(connection.clone(), options), peer);
+    let agent = Agent::new(proof, Tunnel::new(connection.clone(), options), peer);
     let told = Arc::clone(&agent);
     tokio::spawn(collect_control(connection, move |document| told.told(&document)));
-    tracing::info!(agent = id, %peer, ?dialect, "an agent has joined");
+    let owner = agent.proof.owner.as_deref();
+    tracing::info!(agent = agent.id, owner, %peer, ?dialect, "an agent has joined");
     relay.agents.serve(&agent).await;
 }

@@ -7,14 +7,18 @@ mod body;
 mod console;
 mod demo;
 mod files;
+mod gate;
 mod joins;
 mod kept;
+mod limit;
+mod login;
 mod opens;
 mod options;
 mod page;
 mod proxy;
 mod routes;
 mod server;
+mod tokens;
 mod upgrade;
 mod ways;
 
@@ -26,11 +30,13 @@ pub(crate) use options::RelayArgs;
 
 use crate::report::{Failure, Outcome, say};
 use agents::Agents;
+use gate::Gate;
 
 /// A relay's state, shared by everything it does.
 #[derive(Debug)]
 pub(crate) struct Relay {
     options: RelayArgs,
+    gate: Gate,
     agents: Agents,
     /// What people call it, and other relays.
     name: String,
@@ -62,12 +68,14 @@ pub(crate) async fn run(args: RelayArgs) -> Outcome {
 /// Makes a relay that listens, and serves nobody yet.
 async fn start(args: RelayArgs) -> Result<server::Listening, Failure> {
     let tls = server::tls(&args)?;
-    let listener = server::listen(&args.listen).await?;
+    let gate = Gate::of(&args).map_err(Failure::usage)?;
+    let listener = server::listen(&args.listen, &gate).await?;
     let relay = Relay {
         name: args.name.clone().unwrap_or_else(host_name),
         started: agents::now_ms(),
         secure: tls.is_some(),
         agents: Agents::default(),
+        gate,
         options: args,
     };
     let listening = server::Listening::new(listener, tls, Arc::new(relay))?;

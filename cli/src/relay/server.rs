@@ -13,8 +13,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
+use super::gate::Gate;
 use super::options::RelayArgs;
 use super::{Relay, routes};
 use crate::report::{Failure, Outcome, say};
@@ -37,9 +39,12 @@ pub(super) struct Listening {
 }
 
 /// Binds the address.
-pub(super) async fn listen(address: &str) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| Failure::local(format!("cannot listen on {address}: {error}")))
+pub(super) async fn listen(address: &str, gate: &Gate) -> Result<TcpListener, Failure> {
+    let failed = |error| Failure::local(format!("cannot listen on {address}: {error}"));
+    let bound = TcpListener::bind(address).await.map_err(failed)?;
+    // Of what the name has become, and before anybody is served.
+    gate.may_listen(bound.local_addr().map_err(failed)?.ip()).map_err(Failure::usage)?;
+    Ok(bound)
 }
 
 /// TLS as the command line sets it.
@@ -79,14 +84,19 @@ impl Listening {
 
     /// Serves until the process is told to end; then what is under way has a moment.
     pub(super) async fn serve(self) -> Outcome {
-        let asked = crate::signals::asked_to_end();
-        let mut asked = std::pin::pin!(
-            asked.map_err(|error| Failure::local(format!("cannot watch signals: {error}")))?
-        );
+        let unwatched = |error| Failure::local(format!("cannot watch signals: {error}"));
+        let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(unwatched)?;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                signal = &mut asked => return Ok(self.end(signal).await),
+                _ = terminate.recv() => return Ok(self.end("SIGTERM").await),
+                _ = interrupt.recv() => return Ok(self.end("SIGINT").await),
+                _ = hangup.recv() => {
+                    self.relay.reload();
+                    continue;
+                }
             };
             match accepted {
                 Ok((socket, peer)) => self.take(socket, peer),
@@ -99,8 +109,8 @@ impl Listening {
         }
     }
 
-    async fn end(self, signal: i32) -> std::process::ExitCode {
-        say(format_args!("told to end by signal {signal}"));
+    async fn end(self, signal: &str) -> std::process::ExitCode {
+        say(format_args!("told to end by {signal}"));
         let farewells = self.relay.agents.list().into_iter().map(|agent| agent.tunnel.close());
         let all = async {
             for farewell in farewells.collect::<Vec<_>>() {
