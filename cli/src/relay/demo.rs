@@ -32,9 +32,10 @@ pub(super) async fn run(mut args: RelayArgs) -> Outcome {
         args.listen = "127.0.0.1:0".to_owned();
     }
     let relay = super::start(args).await?;
-    let listener = super::server::listen("127.0.0.1:0").await?;
-    let local = listener.local_addr();
-    let local = local.map_err(|error| Failure::local(format!("no address: {error}")))?;
+    let bound = TcpListener::bind("127.0.0.1:0").await;
+    let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (local, listener) =
+        bound.map_err(|error| Failure::local(format!("cannot listen on loopback: {error}")))?;
     tokio::spawn(serve(listener));
     let address = relay.address();
     let join = JoinArgs {

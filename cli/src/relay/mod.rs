@@ -18,7 +18,7 @@ mod page;
 mod proxy;
 mod routes;
 mod server;
-mod tokens;
+pub(crate) mod tokens;
 mod upgrade;
 mod ways;
 

@@ -30,9 +30,8 @@ pub(super) fn token(file: Option<&Path>, variable: &str) -> Result<Option<String
     let Some(path) = file else {
         return Ok(std::env::var(variable).ok().filter(|token| !token.is_empty()));
     };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
-    Ok(Some(text.trim().to_owned()))
+    let secrets = crate::relay::tokens::read_secrets(path).map_err(Failure::usage)?;
+    Ok(secrets.first().map(|secret| secret.expose().to_owned()))
 }
 
 /// An address of the relay: its own with this path behind it.
