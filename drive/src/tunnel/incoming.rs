@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
@@ -19,26 +20,44 @@ use super::heads;
 use super::local::LocalService;
 use super::network::Network;
 use super::splice::Raw;
+use super::time::within;
 use super::typed::{Shared, end_of, write_all};
+use crate::Runtime;
+
+/// How long the rest of a request that was answered may let wait for itself.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One call that is being served: its stream and its machine.
 struct Served {
     stream: Shared,
-    callee: Mutex<Callee>,
+    state: Mutex<State>,
+}
+
+struct State {
+    callee: Callee,
+    /// The answer is out: nobody needs the rest of the request.
+    answered: bool,
+    /// Whoever passes the request's body on, while it waits for more of it.
+    body: Option<Waker>,
 }
 
 impl Served {
-    fn lock(&self) -> MutexGuard<'_, Callee> {
-        self.callee.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(stream: Shared, callee: Callee) -> Arc<Self> {
+        let state = State { callee, answered: false, body: None };
+        Arc::new(Self { stream, state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<CalleeEvent> {
         loop {
-            if let Some(event) = self.lock().poll_event() {
+            if let Some(event) = self.lock().callee.poll_event() {
                 return Poll::Ready(event);
             }
             let read = ready!(self.stream.poll_chunk(cx));
-            let mut callee = self.lock();
+            let callee = &mut self.lock().callee;
             match read {
                 Ok(Some(bytes)) => callee.handle_bytes(bytes),
                 Ok(None) => callee.handle_end(End::Finished),
@@ -47,15 +66,45 @@ impl Served {
         }
     }
 
+    /// Whoever passes the request's body on stops.
+    fn give_up_body(&self) {
+        let mut state = self.lock();
+        state.answered = true;
+        let body = state.body.take();
+        drop(state);
+        if let Some(body) = body {
+            body.wake();
+        }
+    }
+
+    /// The answer is out. Reads what still comes of the request, and drops it: a stream that is let
+    /// go with bytes unread is reset, and the answer with it (hazard 2).
+    async fn linger<R: Runtime>(&self) {
+        self.give_up_body();
+        while !self.lock().callee.is_request_over() {
+            let event = within::<R, _>(PATIENCE, poll_fn(|cx| self.poll_event(cx))).await;
+            if event.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Answers a fault in the reference's words, or breaks the stream off.
-    async fn answer(&self, fault: &Fault) {
-        let answer = self.lock().answer(fault);
+    async fn answer<R: Runtime>(&self, fault: &Fault) {
+        let answer = self.lock().callee.answer(fault);
         match answer {
             Some((head, text)) => {
                 if write_all(&self.stream, head).await.is_ok()
                     && write_all(&self.stream, text).await.is_ok()
                 {
                     self.stream.finish();
+                    self.linger::<R>().await;
+                    // What comes behind a head that was refused is no request, and ends with the
+                    // other end's patience or this one's.
+                    while let Some(Ok(Some(_))) =
+                        within::<R, _>(PATIENCE, super::typed::read(&self.stream)).await
+                    {
+                    }
                 }
             }
             None => self.stream.reset(),
@@ -78,6 +127,18 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Some(served) = &self.served else { return Poll::Ready(None) };
+        {
+            let mut state = served.lock();
+            if state.answered {
+                drop(state);
+                self.served = None;
+                let text = "the answer was over before the request";
+                return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::BrokenPipe, text))));
+            }
+            if !state.body.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.body = Some(cx.waker().clone());
+            }
+        }
         loop {
             match ready!(served.poll_event(cx)) {
                 CalleeEvent::Body(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
@@ -116,22 +177,22 @@ pub(super) async fn serve<R: Network>(
 ) {
     let mut callee = Callee::with_header(dialect, header, config);
     callee.handle_bytes(rest);
-    let served = Arc::new(Served { stream, callee: Mutex::new(callee) });
+    let served = Served::new(stream, callee);
     let head = loop {
         match poll_fn(|cx| served.poll_event(cx)).await {
             CalleeEvent::Head(head) => break head,
-            CalleeEvent::Failed(fault) => return served.answer(&fault).await,
+            CalleeEvent::Failed(fault) => return served.answer::<R>(&fault).await,
             _ => {}
         }
     };
     let Some(service) = service else {
         let fault = Fault::Target("this agent has none".to_owned());
-        return served.answer(&fault).await;
+        return served.answer::<R>(&fault).await;
     };
     let outcome = forward(&served, head, service, keep_host).await;
     match outcome {
-        Ok(()) => {}
-        Err(Stop::Answer(fault)) => served.answer(&fault).await,
+        Ok(()) => served.linger::<R>().await,
+        Err(Stop::Answer(fault)) => served.answer::<R>(&fault).await,
         // Its head is out: what follows can only be broken off.
         Err(Stop::Break) => served.stream.reset(),
     }
@@ -181,14 +242,14 @@ async fn forward<R: Network>(
     };
     let upgraded = (response.status() == http::StatusCode::SWITCHING_PROTOCOLS)
         .then(|| hyper::upgrade::on(&mut response));
-    let out = served.lock().respond(&heads::response(&response));
+    let out = served.lock().callee.respond(&heads::response(&response));
     let out = out.map_err(|misuse| Stop::Answer(Fault::Target(misuse.to_string())))?;
     write_all(&served.stream, out).await.map_err(|_| Stop::Break)?;
     match upgraded {
         Some(upgraded) => {
             let socket = upgraded.await.map_err(|_| Stop::Break)?;
             let mut first = Vec::new();
-            while let Some(event) = served.lock().poll_event() {
+            while let Some(event) = served.lock().callee.poll_event() {
                 if let CalleeEvent::Body(bytes) = event {
                     first.push(bytes);
                 }

@@ -120,6 +120,14 @@ impl Callee {
         })
     }
 
+    /// Whether the request has nothing more to bring: its body is whole, or it failed. As long as
+    /// not, a stream that was answered should be read on to its end or to that of the body, and what
+    /// comes be dropped: letting go of it with bytes unread resets it, and the answer may be lost.
+    #[must_use]
+    pub const fn is_request_over(&self) -> bool {
+        matches!(self.state, State::Whole | State::Over)
+    }
+
     /// The bytes to write in front of the response's body.
     ///
     /// # Errors
