@@ -147,6 +147,10 @@ hold! {
     wormhole_frames_hold "wormhole_frame"
     wormhole_sessions_hold "wormhole_session"
     wormhole_pairs_hold "wormhole_pair"
+    carriers_hold "carrier"
+    tunnel_headers_hold "tunnel_header"
+    tunnel_exchanges_hold "tunnel_http"
+    tunnel_metadata_holds "tunnel_meta"
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! operations: each body says which.
 
 mod agent;
+mod carrier;
 mod cbor;
 mod codec;
 mod file_server;
@@ -23,6 +24,10 @@ mod recording;
 mod schema;
 pub mod seeds;
 mod smux;
+mod tunnel_header;
+mod tunnel_http;
+mod tunnel_meta;
+mod tunnel_seeds;
 mod watch;
 mod weight;
 mod wormhole_frame;
@@ -33,6 +38,7 @@ mod wormhole_watch;
 mod yamux;
 
 pub use agent::agentproto_agent;
+pub use carrier::carrier;
 pub use cbor::agentproto_cbor;
 pub use codec::{agentproto_frame, agentproto_record};
 #[cfg(target_os = "linux")]
@@ -40,6 +46,9 @@ pub use files::agentproto_files;
 pub use local::agentproto_local;
 pub use pair::agentproto_pair;
 pub use smux::{smux_bytes, smux_ops, smux_pair};
+pub use tunnel_header::tunnel_header;
+pub use tunnel_http::tunnel_http;
+pub use tunnel_meta::tunnel_meta;
 pub use wormhole_frame::wormhole_frame;
 pub use wormhole_pair::wormhole_pair;
 pub use wormhole_session::wormhole_session;
@@ -55,7 +64,7 @@ pub struct Target {
 }
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "agentproto_frame", run: agentproto_frame },
     Target { name: "agentproto_record", run: agentproto_record },
     Target { name: "agentproto_cbor", run: agentproto_cbor },
@@ -72,6 +81,10 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "wormhole_frame", run: wormhole_frame },
     Target { name: "wormhole_session", run: wormhole_session },
     Target { name: "wormhole_pair", run: wormhole_pair },
+    Target { name: "carrier", run: carrier },
+    Target { name: "tunnel_header", run: tunnel_header },
+    Target { name: "tunnel_http", run: tunnel_http },
+    Target { name: "tunnel_meta", run: tunnel_meta },
 ];
 
 /// Directories are confined on Linux only.

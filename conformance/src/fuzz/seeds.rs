@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use trunkline_core::agentproto::FrameType;
 
-use super::wormhole_seeds;
+use super::{tunnel_seeds, wormhole_seeds};
 use crate::agentproto::transcripts::{Action, Mode, Side, Step, Transcript};
 use crate::notation;
 use crate::vectors::Suite;
@@ -60,6 +60,7 @@ pub fn seeds(suite: &Suite) -> Vec<Seed> {
     seeds.extend(served());
     seeds.extend(super::mux::seeds::seeds(suite));
     seeds.extend(wormhole_seeds::seeds(suite));
+    seeds.extend(tunnel_seeds::seeds(suite));
     seeds.retain(|seed| seed.input.len() <= LONGEST);
     seeds
 }

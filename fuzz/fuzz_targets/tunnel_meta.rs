@@ -1,0 +1,4 @@
+//! See `trunkline_conformance::fuzz::tunnel_meta`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| trunkline_conformance::fuzz::tunnel_meta(input));
