@@ -19,6 +19,7 @@ mod start;
 mod stats;
 mod table;
 mod tunnel;
+mod websocket;
 mod work;
 
 use std::env;
@@ -57,12 +58,13 @@ usage: cargo run --release -p trunkline-bench -- [SCENARIO..] [--quick] [--json]
 ";
 
 /// Every scenario and what it measures.
-const SCENARIOS: [(&str, &str); 6] = [
+const SCENARIOS: [(&str, &str); 7] = [
     ("codec", "a DATA frame through scanner, decoder, sessions and encoder; ciborium, minicbor"),
     ("pipe", "a large file through exec and cat; cat|cat|cat, the Go peer"),
     ("small", "a command that writes line by line; sh|cat|cat, the Go peer"),
     ("start", "the start of a command through exec; the command alone, the Go peer"),
     ("memory", "10 GiB through exec; 2^60 bytes announced"),
+    ("websocket", "yamux inside a WebSocket; the bare library moving the same bytes"),
     (
         "files",
         "get, put and ls, over 200 ms and 1 Gbit/s and without; sftp, scp, rsync, a Go agent",
@@ -167,7 +169,7 @@ fn measure(args: &[&str]) -> Result<(), Failure> {
                 return Ok(());
             }
             "--list" => {
-                SCENARIOS.iter().for_each(|(name, what)| println!("{name:<8} {what}"));
+                SCENARIOS.iter().for_each(|(name, what)| println!("{name:<9} {what}"));
                 return Ok(());
             }
             "--quick" => options.quick = true,
@@ -179,12 +181,17 @@ fn measure(args: &[&str]) -> Result<(), Failure> {
         }
     }
     let wanted = |name: &str| names.is_empty() || names.contains(&name);
-    let programs = if names == ["codec"] { None } else { Some(Programs::build()?) };
+    let programs = if matches!(names.as_slice(), ["codec"] | ["websocket"]) {
+        None
+    } else {
+        Some(Programs::build()?)
+    };
     let mut rows = Vec::new();
     for (name, what) in SCENARIOS.iter().filter(|(name, _)| wanted(name)) {
         eprintln!("bench: {name}: {what}");
         rows.extend(match (*name, &programs) {
             ("codec", _) => codec::run(&options)?,
+            ("websocket", _) => websocket::run(&options)?,
             ("pipe", Some(programs)) => pipe::run(&options, programs)?,
             ("small", Some(programs)) => small::run(&options, programs)?,
             ("start", Some(programs)) => start::run(&options, programs)?,

@@ -13,6 +13,7 @@ pub mod scenario;
 pub mod simlink;
 pub mod spec;
 pub mod transport;
+pub mod websocket;
 pub mod wires;
 
 mod alone;

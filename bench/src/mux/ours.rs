@@ -22,6 +22,13 @@ pub struct OnSmol(trunkline_smol::Connection, bool);
 pub struct Owned<M>(pub M);
 
 impl OnTokio {
+    /// An end whose connection stands, whatever it runs over.
+    #[must_use]
+    pub fn over(connection: trunkline_tokio::Connection) -> Self {
+        let half_close = connection.abilities().half_close;
+        Self(connection, half_close)
+    }
+
     /// Both ends, each with a machine of its own.
     ///
     /// # Errors

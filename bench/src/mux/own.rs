@@ -8,6 +8,7 @@ use super::raw::{Bounded, RawSmol, RawTokio};
 use super::runtime::{Smol, Still, Tokio};
 use super::scenario::run;
 use super::spec::{Sample, Scenario, Spec};
+use super::websocket::{self, Bare};
 use super::wires::{Use, with_wire};
 use trunkline_core::mux::{Mux, Side};
 
@@ -16,15 +17,18 @@ use trunkline_core::mux::{Mux, Side};
 pub fn play(spec: &Spec) -> Option<io::Result<Sample>> {
     let kind = spec.transport;
     if let Some(words) = spec.subject.strip_prefix("trunkline ") {
+        let (words, inside) = without(words, "@websocket");
         let (words, smol) = without(words, "@smol");
         let (wire, owned) = without(words, " owned");
         if spec.scenario == Scenario::Core {
             return alone::play(wire, spec);
         }
-        let ours = Ours { spec: spec.clone(), owned, smol };
+        let ours = Ours { spec: spec.clone(), owned, smol, inside };
         return with_wire(wire, spec.scenario.is_crowded(), ours);
     }
     Some(match spec.subject.as_str() {
+        "websocket" => run::<Tokio, _>(spec, Bare::pair(kind, false)),
+        "websocket 16k" => run::<Tokio, _>(spec, Bare::pair(kind, true)),
         "raw" => run::<Tokio, _>(spec, RawTokio::pair(kind)),
         "raw-fc" => {
             run::<Tokio, _>(spec, async move { RawTokio::pair(kind).await.map(Bounded::around) })
@@ -52,6 +56,8 @@ struct Ours {
     spec: Spec,
     owned: bool,
     smol: bool,
+    /// Inside a WebSocket.
+    inside: bool,
 }
 
 impl Use for Ours {
@@ -63,6 +69,15 @@ impl Use for Ours {
     {
         let (spec, kind) = (&self.spec, self.spec.transport);
         let owned = |(client, server)| (Owned(client), Owned(server));
+        if self.inside && self.owned {
+            return run::<Tokio, _>(
+                spec,
+                async move { websocket::ours(kind, make).await.map(owned) },
+            );
+        }
+        if self.inside {
+            return run::<Tokio, _>(spec, websocket::ours(kind, make));
+        }
         match (self.smol, self.owned) {
             (false, false) => run::<Tokio, _>(spec, OnTokio::pair(kind, make)),
             (false, true) => {
