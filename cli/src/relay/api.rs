@@ -30,6 +30,8 @@ struct About<'a> {
     version: &'static str,
     name: &'a str,
     started_ms: u64,
+    /// What the agents' own host names end with.
+    domain: Option<&'a str>,
 }
 
 /// The agents of this relay, and of all others of its store, as JSON in one line.
@@ -37,8 +39,12 @@ async fn list(relay: &Relay) -> String {
     let mut agents: Vec<Shown> =
         relay.agents.list().iter().map(|agent| agent.show(&relay.name)).collect();
     agents.extend(relay.elsewhere().await);
-    let about =
-        About { version: env!("CARGO_PKG_VERSION"), name: &relay.name, started_ms: relay.started };
+    let about = About {
+        version: env!("CARGO_PKG_VERSION"),
+        name: &relay.name,
+        started_ms: relay.started,
+        domain: relay.options.domain.as_deref(),
+    };
     // Nothing in it can fail to become JSON.
     serde_json::to_string(&List { relay: about, agents }).unwrap_or_default()
 }
