@@ -37,8 +37,8 @@ impl Pair {
 /// Everything that runs for one test.
 pub(crate) struct Chain {
     pub(crate) pair: Pair,
-    pub(crate) target: Job,
-    pub(crate) relay: Job,
+    _target: Job,
+    _relay: Job,
     pub(crate) agent: Job,
     /// Where the relay listens.
     pub(crate) at: String,
@@ -66,7 +66,7 @@ impl Chain {
             false => listening(&relay.out.line()),
         };
         let agent = agent(pair, &at, &local);
-        let chain = Self { pair, target, relay, agent, at, local };
+        let chain = Self { pair, _target: target, _relay: relay, agent, at, local };
         chain.wait();
         chain
     }
@@ -117,7 +117,9 @@ fn agent(pair: Pair, at: &str, local: &str) -> Job {
         true => {
             let dial = format!("ws://{at}");
             let mut join = trunkline(["join", &dial, "--id", "box1", "--http", local, "--shell"]);
-            // What an original asks for, and ours does not without it.
+            if !pair.has_our_relay() {
+                join.arg("--token-in-url").env("TRUNKLINE_TOKEN", "token");
+            }
             join.env("SHELL", "/bin/bash").env("TERM", "dumb");
             join
         }
@@ -136,7 +138,6 @@ fn listening(line: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) head: String,
     pub(crate) body: Vec<u8>,
     /// Whether its end came as its head says, or the connection broke before.
     pub(crate) whole: bool,
@@ -145,10 +146,6 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
@@ -188,7 +185,7 @@ fn answer(bytes: &[u8]) -> Option<Answer> {
     } else {
         (rest.to_vec(), true)
     };
-    Some(Answer { status, head, body, whole })
+    Some(Answer { status, body, whole })
 }
 
 /// The content of chunks, and whether the last one is there.
