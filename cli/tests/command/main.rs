@@ -34,6 +34,8 @@ mod outputs;
 mod paths;
 mod record;
 mod recording;
+mod relay_http;
+mod relay_use;
 mod sessions;
 mod signals;
 mod ssh;

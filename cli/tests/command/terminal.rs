@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::job::{Job, clean};
 
 /// Runs a shell line on a terminal of its own, `$T` being the program.
-fn on_terminal(line: &str) -> Job {
+pub(crate) fn on_terminal(line: &str) -> Job {
     let mut command = clean("script");
     command.args(["-qec", line, "/dev/null"]).env("T", crate::job::PROGRAM).env("SHELL", "/bin/sh");
     let probe = clean("script").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -38,7 +38,7 @@ impl Pair {
 pub(crate) struct Chain {
     pub(crate) pair: Pair,
     _target: Job,
-    _relay: Job,
+    pub(crate) relay: Job,
     pub(crate) agent: Job,
     /// Where the relay listens.
     pub(crate) at: String,
@@ -66,7 +66,7 @@ impl Chain {
             false => listening(&relay.out.line()),
         };
         let agent = agent(pair, &at, &local);
-        let chain = Self { pair, _target: target, _relay: relay, agent, at, local };
+        let chain = Self { pair, _target: target, relay, agent, at, local };
         chain.wait();
         chain
     }
@@ -128,7 +128,7 @@ fn agent(pair: Pair, at: &str, local: &str) -> Job {
 }
 
 /// The address in a line that tells it.
-fn listening(line: &str) -> String {
+pub(crate) fn listening(line: &str) -> String {
     let (_, rest) = line.split_once("127.0.0.1:").expect("an address of loopback");
     let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     format!("127.0.0.1:{port}")
@@ -138,6 +138,8 @@ fn listening(line: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
     pub(crate) body: Vec<u8>,
     /// Whether its end came as its head says, or the connection broke before.
     pub(crate) whole: bool,
@@ -146,6 +148,10 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
@@ -172,6 +178,20 @@ pub(crate) fn ask(at: &str, method: &str, path: &str, body: &[u8]) -> io::Result
     answer(&bytes).ok_or_else(|| io::Error::other(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// Sends these bytes over a connection of their own, and reads the answer to its end.
+pub(crate) fn raw(at: &str, bytes: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(at)?;
+    stream.set_read_timeout(Some(LONG))?;
+    stream.write_all(bytes)?;
+    let mut read = Vec::new();
+    // Whoever refuses may reset the connection behind the answer.
+    let ended = stream.read_to_end(&mut read);
+    match answer(&read) {
+        Some(answer) => Ok(answer),
+        None => ended.and(Err(io::Error::other(String::from_utf8_lossy(&read).into_owned()))),
+    }
+}
+
 fn answer(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
@@ -185,7 +205,7 @@ fn answer(bytes: &[u8]) -> Option<Answer> {
     } else {
         (rest.to_vec(), true)
     };
-    Some(Answer { status, body, whole })
+    Some(Answer { status, head, body, whole })
 }
 
 /// The content of chunks, and whether the last one is there.
