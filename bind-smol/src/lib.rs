@@ -48,6 +48,8 @@ mod io;
 mod mux;
 mod pool;
 mod streams;
+#[cfg(feature = "tunnel")]
+pub mod tunnel;
 #[cfg(feature = "websocket")]
 mod websocket;
 

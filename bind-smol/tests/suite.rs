@@ -1,5 +1,5 @@
 //! The suite of both bindings, over smol.
-#![cfg(all(unix, feature = "host", feature = "websocket"))]
+#![cfg(all(unix, feature = "host", feature = "tunnel", feature = "websocket"))]
 
 mod rt;
 

@@ -13,6 +13,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use crate::cases::examples::ECHOES;
 use crate::cases::wire::Wire;
 
+pub(crate) use trunkline_smol::tunnel;
 pub(crate) use trunkline_smol::{
     Agent, AgentConfig, CloseReason, Commands, Config, Connection, DialError, DialFault,
     DialOptions, Duplex, Exec, ExecOptions, ExecRequest, ExitStatus, File, FileError, FileFault,
@@ -99,6 +100,9 @@ pub(crate) fn socket_pair() -> (smol::net::unix::UnixStream, smol::net::unix::Un
     smol::net::unix::UnixStream::pair().expect("a socket pair")
 }
 
+/// A connection of such a listener.
+pub(crate) type Socket = smol::net::TcpStream;
+
 /// A listener of this machine alone, and its port.
 pub(crate) async fn listen() -> (smol::net::TcpListener, u16) {
     let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -106,7 +110,7 @@ pub(crate) async fn listen() -> (smol::net::TcpListener, u16) {
     (listener, port)
 }
 
-pub(crate) async fn accept(listener: &smol::net::TcpListener) -> smol::net::TcpStream {
+pub(crate) async fn accept(listener: &smol::net::TcpListener) -> Socket {
     listener.accept().await.expect("a connection").0
 }
 

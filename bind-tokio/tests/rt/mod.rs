@@ -13,6 +13,7 @@ use tokio::runtime::Builder;
 use crate::cases::examples::ECHOES;
 use crate::cases::wire::Wire;
 
+pub(crate) use trunkline_tokio::tunnel;
 pub(crate) use trunkline_tokio::{
     Agent, AgentConfig, CloseReason, Commands, Config, Connection, DialError, DialFault,
     DialOptions, Duplex, Exec, ExecOptions, ExecRequest, ExitStatus, File, FileError, FileFault,
@@ -141,6 +142,9 @@ pub(crate) fn socket_pair() -> (tokio::net::UnixStream, tokio::net::UnixStream) 
     tokio::net::UnixStream::pair().expect("a socket pair")
 }
 
+/// A connection of such a listener.
+pub(crate) type Socket = tokio::net::TcpStream;
+
 /// A listener of this machine alone, and its port.
 pub(crate) async fn listen() -> (tokio::net::TcpListener, u16) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -148,7 +152,7 @@ pub(crate) async fn listen() -> (tokio::net::TcpListener, u16) {
     (listener, port)
 }
 
-pub(crate) async fn accept(listener: &tokio::net::TcpListener) -> tokio::net::TcpStream {
+pub(crate) async fn accept(listener: &tokio::net::TcpListener) -> Socket {
     listener.accept().await.expect("a connection").0
 }
 

@@ -33,6 +33,7 @@ mod serving_files;
 mod signals;
 mod streams;
 mod transfer;
+mod tunnel;
 mod via;
 mod websocket;
 

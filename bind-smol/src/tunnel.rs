@@ -1,0 +1,64 @@
+//! The agent tunnel, over smol: reach an agent behind NAT, or be one.
+//!
+//! A [`Tunnel`] over a connection that an agent made opens HTTP calls, terminals and forwards to
+//! it; [`serve_tunnel`] serves them on the agent's side. The guide is `docs/behind-nat.md`, the wire
+//! `docs/protocols/agent-tunnel.md`.
+
+use std::io;
+use std::time::Duration;
+
+use smol::net::TcpStream;
+use smol_hyper::rt::FuturesIo;
+use trunkline_drive::tunnel;
+
+pub use trunkline_core::tunnel::http::{Config as HttpConfig, Dialect, Fault, Misuse};
+pub use trunkline_core::tunnel::{
+    AgentInfo, Backoff, DIALECT_HEADER, DIALECT_VERSION, Generation, Header, OwnForward,
+    OwnTerminal, StreamType,
+};
+#[cfg(all(unix, feature = "host"))]
+pub use trunkline_drive::tunnel::Shell;
+pub use trunkline_drive::tunnel::{
+    Allowed, Network, Raw, Target, Terminal, TerminalEvent, TerminalReader, TerminalWriter,
+    TunnelBody, TunnelError, TunnelOptions, TunnelStats, collect_control, serve_tunnel,
+};
+
+use crate::exec::Smol;
+
+/// A tunnel to an agent, from the end that opens streams in it.
+///
+/// See [`trunkline_drive::tunnel::Tunnel`] for its methods, their errors and limits.
+pub type Tunnel = tunnel::Tunnel<Smol>;
+
+/// An HTTP call that was begun and not sent; see [`trunkline_drive::tunnel::Call`].
+pub type Call = tunnel::Call<Smol>;
+
+/// The tunnels of a process, by the id of their agent; see [`trunkline_drive::tunnel::Registry`].
+pub type Registry = tunnel::Registry<Smol>;
+
+/// What an agent serves, and how; see [`trunkline_drive::tunnel::AgentOptions`].
+pub type AgentOptions = tunnel::AgentOptions<Smol>;
+
+/// A local web server that calls lead to; see [`trunkline_drive::tunnel::LocalService`].
+pub type LocalService = tunnel::LocalService<Smol>;
+
+/// Reads the header of a stream that the other end opened; see
+/// [`trunkline_drive::tunnel::Raw::header`].
+///
+/// # Errors
+///
+/// When it is not whole within the time, is none, or the stream ends badly.
+pub async fn read_header(raw: &mut Raw, limit: Duration) -> io::Result<Header> {
+    raw.header::<Smol>(limit).await
+}
+
+impl Network for Smol {
+    type Socket = FuturesIo<TcpStream>;
+
+    async fn connect(host: &str, port: u16) -> io::Result<Self::Socket> {
+        let socket = TcpStream::connect((host, port)).await?;
+        // Small answers must not wait for acknowledgements.
+        let _ = socket.set_nodelay(true);
+        Ok(FuturesIo::new(socket))
+    }
+}
