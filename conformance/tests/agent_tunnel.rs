@@ -145,6 +145,35 @@ fn another_session_is_noticed() {
     });
 }
 
+/// What the originals do to messages on terminals: two that came together are one read.
+#[test]
+fn messages_that_merged_in_one_read_are_told_as_one() {
+    let mut merged = case("transcripts.json", "terminal-stream");
+    let lines = merged["outcome"].as_array_mut().unwrap();
+    let second = lines.remove(2).as_str().unwrap().replace("agent terminal read \"", "");
+    let first = lines[1].as_str().unwrap().trim_end_matches('"').to_owned();
+    lines[1] = json!(first.clone() + &second);
+    assert_eq!(transcripts::run(&merged), Verdict::Pass);
+    // But not one and a half.
+    merged["outcome"][1] = json!(first + "\\x00ls\"");
+    assert!(matches!(transcripts::run(&merged), Verdict::Fail(_)));
+}
+
+/// A stream that breaks off in its header is refused, and so is a document that is too long.
+#[test]
+fn streams_that_no_server_takes_are_refused() {
+    let base = || case("rejects.json", "server-unknown-type-from-agent");
+    for hex in ["0300", "030000000a7b", "0300100001"] {
+        let mut torn = base();
+        torn["hex"] = json!(hex);
+        assert_eq!(rejects::run(&torn), Verdict::Pass, "{hex}");
+    }
+    let mut long = case("rejects.json", "server-control-600000-bytes");
+    long["parts"][1]["repeat"]["count"] = json!((1 << 20) + 1);
+    long["go"]["on_agent_info_bytes"] = json!((1 << 20) + 1);
+    assert_eq!(rejects::run(&long), Verdict::Pass);
+}
+
 #[test]
 fn what_the_runner_does_not_understand_is_not_run() {
     let not_run = |run: fn(&Value) -> Verdict, file: &str, name: &str, path: &str, value: Value| {

@@ -13,26 +13,27 @@ use crate::yamux::transcripts::Role;
 
 /// Every line of the outcome that is about this end.
 pub(super) fn check(replay: &mut Replay<'_>) -> Check {
-    let mut told = Told {
-        theirs: frames(replay.transcript, replay.role.other())?,
-        exchanges: 0,
-        terminal: 0,
-        frames: 0,
-    };
+    let mut told =
+        Told { theirs: frames(replay.transcript, replay.role.other())?, exchanges: 0, terminal: 0 };
     for line in &replay.transcript.outcome {
         told.line(replay, line)?;
     }
     Ok(())
 }
 
+/// Sizes of the originals' buffers on terminals: the agent's and the server's.
+const READS: [usize; 2] = [4_096, LONGEST_READ];
+
+/// The most that one of them reads at once.
+const LONGEST_READ: usize = 32_768;
+
 /// Where the lines stand that are told in order.
 struct Told {
     /// What the other end wrote.
     theirs: Vec<Frame>,
     exchanges: usize,
-    /// Bytes, and messages, of the terminal that were told.
+    /// Bytes of the terminal that were told.
     terminal: usize,
-    frames: usize,
 }
 
 impl Told {
@@ -151,12 +152,24 @@ impl Told {
             let all = self.terminal == said.len() && stream.over == Some(StreamOver::Finished);
             return ensure(all, || format!("\"{line}\", seen {:?}", stream.over));
         }
-        let end = ends.get(self.frames).map_or(self.terminal, |end| end - header);
-        let message = said.get(self.terminal..end).unwrap_or_default();
-        (self.terminal, self.frames) = (end, self.frames + 1);
-        let seen = quote(message);
-        joined(role, message)?;
-        ensure(seen == rest, || format!("\"{line}\", seen {seen}"))
+        // One read of the original takes all that is there, up to its buffer: messages merge, or
+        // are cut. Ours end where frames do.
+        let left = said.get(self.terminal..).unwrap_or_default();
+        let told = (0..=left.len().min(LONGEST_READ))
+            .filter(|length| ends.contains(&(self.terminal + length + header)))
+            .chain(READS.into_iter().filter(|length| *length <= left.len()))
+            .find(|length| left.get(..*length).is_some_and(|read| quote(read) == rest));
+        let shown = left.get(..left.len().min(200)).unwrap_or_default();
+        let length =
+            told.ok_or_else(|| Verdict::Fail(format!("\"{line}\", seen {}..", quote(shown))))?;
+        let begin = self.terminal + header;
+        self.terminal += length;
+        let mut from = begin;
+        for end in ends.into_iter().filter(|end| (begin..=begin + length).contains(end)) {
+            joined(role, stream.read.get(from..end).unwrap_or_default())?;
+            from = end;
+        }
+        Ok(())
     }
 }
 

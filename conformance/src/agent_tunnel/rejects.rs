@@ -81,21 +81,46 @@ impl RejectCase {
 
     /// What is asked for by default.
     pub(super) fn required(&self) -> Check<Required> {
+        const REFUSED: [&str; 8] =
+            ["error", "refuse", "reject", "400", "413", "502", "go refuses", "go rejects"];
+        const TAKEN: [&str; 14] = [
+            "accept",
+            "codec accepts",
+            "go accepts",
+            "go ignores",
+            "go keeps",
+            "go matches",
+            "go merges",
+            "ignore",
+            "keep",
+            "last wins",
+            "pass",
+            "tolerate",
+            "treat",
+            "zero value",
+        ];
         let text = self.required.to_ascii_lowercase();
         let starts = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
         Ok(if text.contains(" or refuse") || text.contains("strict mode") {
             Required::Either
-        } else if starts(&["error", "refuse", "reject", "400", "413", "502"]) {
+        } else if starts(&REFUSED) {
             Required::Refused
-        } else if starts(&["accept", "last wins", "ignore", "keep", "tolerate"])
-            || text.starts_with("go merges")
-            || text.starts_with("go matches") && text.contains("accept")
-            || text.starts_with("codec accepts")
-        {
+        } else if starts(&TAKEN) {
             Required::Taken
         } else {
             return Err(unknown("required", &self.required));
         })
+    }
+
+    /// Whether a server is to refuse a stream of an agent.
+    pub(super) fn refuses_stream(&self) -> Check<bool> {
+        const TAKEN: [&str; 4] =
+            ["bound the wait", "callback", "go has no limit", "the tunnel passes raw bytes"];
+        let text = self.required.to_ascii_lowercase();
+        if TAKEN.iter().any(|start| text.starts_with(start)) {
+            return Ok(false);
+        }
+        Ok(text.starts_with("close the stream") || self.required()? == Required::Refused)
     }
 
     /// The original's error.

@@ -72,6 +72,8 @@ pub(super) struct Stream {
     pub(super) rest: Bytes,
     /// All that was read, from the header on.
     pub(super) read: Vec<u8>,
+    /// Bytes that were credited to the other end.
+    pub(super) credited: usize,
     /// Where its data frames end among these bytes, as the multiplexer tells it.
     pub(super) frame_ends: Vec<usize>,
     pub(super) over: Option<StreamOver>,
@@ -96,6 +98,7 @@ impl Stream {
             pieces: VecDeque::new(),
             rest: Bytes::new(),
             read: Vec::new(),
+            credited: 0,
             frame_ends: Vec::new(),
             over: None,
             header: None,
