@@ -128,14 +128,14 @@ function say(name, words) {
 function show(told) {
   if (told === null || typeof told !== "object" || !Array.isArray(told.agents)) throw new TypeError("no list");
   const agents = told.agents.filter((agent) => typeof agent?.id === "string");
-  state = { ...told, agents };
-  const hidden = machines.update(agents, now(), told.relay?.domain);
+  state = { agents, relay: told.relay ?? {} };
+  const hidden = machines.update(agents, state.relay, now());
   around(hidden);
 }
 
 /** Everything but the cards. */
 function around(hidden) {
-  const relay = state.relay ?? {};
+  const { relay } = state;
   const name = text(relay.name, 60) || "relay";
   put("relay-name", name);
   document.title = `${name} · Trunkline`;

@@ -9,6 +9,8 @@ const REMEMBERED = 10 * 60_000;
 const DRAWN = 200;
 /** How many points a card's line has. */
 const POINTS = 60;
+/** Bytes a second at the top of a line that moves less: heartbeats are no traffic. */
+const LITTLE = 1_000;
 
 const template = document.getElementById("card");
 let made = 0;
@@ -44,8 +46,8 @@ export class Machines {
     return this.#known.get(id)?.left === null;
   }
 
-  /** Takes what the relay tells; `now` is the relay's time, `domain` its host names' end or null. */
-  update(agents, now, domain) {
+  /** Takes what the relay tells of `agents` and of itself, `about`; `now` is the relay's time. */
+  update(agents, about, now) {
     const seen = new Set();
     for (const agent of agents) {
       const id = agent?.id;
@@ -53,11 +55,11 @@ export class Machines {
       seen.add(id);
       const known = this.#known.get(id);
       if (known === undefined) {
-        this.#known.set(id, { id, agent, domain, left: null, points: [], card: null });
+        this.#known.set(id, { id, agent, about, left: null, points: [], card: null });
         this.#tell(`${id} joined`);
       } else {
         if (known.left !== null) this.#tell(`${id} is back`);
-        Object.assign(known, { agent, domain, left: null });
+        Object.assign(known, { agent, about, left: null });
       }
     }
     for (const machine of this.#all()) {
@@ -153,22 +155,22 @@ function makeCard(id, onShell) {
   return card;
 }
 
-function fill({ id, agent, domain, left, points, card }, now) {
+function fill({ id, agent, about, left, points, card }, now) {
   const { item, part } = card;
   const here = left === null;
   item.firstElementChild.classList.toggle("gone", !here);
   write(part("state"), here ? arrived(agent, now) : `left ${span(now - left)} ago`);
   write(part("facts"), facts(agent));
-  write(part("ways"), ways(agent));
+  write(part("ways"), ways(agent, about));
   write(part("streams"), count(here ? agent.streams?.live : 0));
   write(part("requests"), perSecond(here ? agent.rate?.requests : 0));
   write(part("up"), rate(here ? agent.rate?.up : 0));
   write(part("down"), rate(here ? agent.rate?.down : 0));
-  part("up").title = `${bytes(agent.bytes?.up)} since it joined`;
-  part("down").title = `${bytes(agent.bytes?.down)} since it joined`;
+  part("up").title = `to the machine; ${bytes(agent.bytes?.up)} since it joined`;
+  part("down").title = `from the machine; ${bytes(agent.bytes?.down)} since it joined`;
   part("streams").title = `${count(agent.streams?.opened)} opened, ${count(agent.streams?.failed)} failed`;
   write(part("trouble"), trouble(agent));
-  const page = here && agent.http !== false ? address(id, domain) : null;
+  const page = here && agent.http !== false ? address(id, about.domain) : null;
   for (const link of [part("id"), part("open")]) {
     if (page === null) link.removeAttribute("href");
     else if (link.getAttribute("href") !== page) link.setAttribute("href", page);
@@ -202,12 +204,13 @@ function arrived(agent, now) {
   return number(agent.since_ms) > 0 ? `joined ${span(now - agent.since_ms)} ago` : "joined";
 }
 
-function ways(agent) {
+function ways(agent, about) {
   const parts = [];
   if (text(agent.address) !== "") parts.push(`from ${text(agent.address, 60)}`);
   if (text(agent.version) !== "") parts.push(`version ${text(agent.version, 40)}`);
   if (agent.dialect === "original") parts.push("speaks the original's three stream types");
-  if (text(agent.relay) !== "") parts.push(`at ${text(agent.relay, 60)}`);
+  // With one relay its name says nothing.
+  if (text(agent.relay) !== "" && agent.relay !== about.name) parts.push(`at ${text(agent.relay, 60)}`);
   const forwards = Array.isArray(agent.forwards) ? agent.forwards.filter((f) => text(f) !== "") : [];
   if (forwards.length > 0) {
     const named = forwards.slice(0, 4).map((f) => text(f, 60)).join(", ");
@@ -225,7 +228,7 @@ function trouble(agent) {
 
 /** The points of a line in a box of 120 x 28; flat at the bottom when nothing moves. */
 function line(points) {
-  const most = Math.max(1, ...points);
+  const most = Math.max(LITTLE, ...points);
   const step = 120 / (POINTS - 1);
   const start = POINTS - points.length;
   return points.map((p, i) => `${((start + i) * step).toFixed(1)},${(26 - (p / most) * 24).toFixed(1)}`).join(" ");
