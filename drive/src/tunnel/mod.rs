@@ -7,6 +7,7 @@
 mod agent;
 mod allow;
 mod control;
+mod directory;
 mod error;
 mod exchange;
 mod heads;
@@ -25,6 +26,7 @@ mod typed;
 pub use agent::{AgentOptions, serve_tunnel};
 pub use allow::{Allowed, Target};
 pub use control::collect_control;
+pub use directory::{Directory, NoDirectory, Place, Told, Unreachable};
 pub use error::TunnelError;
 pub use exchange::TunnelBody;
 pub use local::LocalService;
