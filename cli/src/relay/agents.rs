@@ -1,6 +1,7 @@
 //! The agents that have joined this relay, and what is known of them.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Notify;
-use trunkline_tokio::tunnel::{Dialect, Registry, Tunnel};
+use trunkline_tokio::tunnel::{Dialect, Place, Registry, Tunnel};
 
 /// How long it is remembered that an agent was here.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -28,6 +29,8 @@ pub(super) struct Agent {
     pub(super) tunnel: Tunnel,
     pub(super) address: SocketAddr,
     pub(super) since: u64,
+    /// Another number for each tunnel, at whatever relay.
+    pub(super) epoch: u64,
     info: Mutex<Value>,
     last_error: Mutex<Option<String>>,
     errors: AtomicU64,
@@ -50,6 +53,7 @@ impl Agent {
             tunnel,
             address,
             since: now_ms(),
+            epoch: RandomState::new().build_hasher().finish(),
             info: Mutex::new(Value::Null),
             last_error: Mutex::new(None),
             errors: AtomicU64::new(0),
@@ -94,7 +98,7 @@ impl Agent {
         Shown {
             id: self.id.clone(),
             since_ms: self.since,
-            address: self.address.to_string(),
+            address: Some(self.address.to_string()),
             dialect: if own { "own" } else { "original" },
             relay: relay.to_owned(),
             version: text("agent_version"),
@@ -107,13 +111,13 @@ impl Agent {
             http: can("http"),
             shell: can("shell"),
             forwards,
-            streams: Streams {
+            streams: Some(Streams {
                 live: stats.streams as u64,
                 opened: calls.opened,
                 failed: calls.failed,
-            },
-            bytes: Both { up, down },
-            rate: Rates { requests, up: rate_up, down: rate_down },
+            }),
+            bytes: Some(Both { up, down }),
+            rate: Some(Rates { requests, up: rate_up, down: rate_down }),
             errors: self.errors.load(Ordering::Relaxed),
             last_error: lock(&self.last_error).clone(),
         }
@@ -145,7 +149,7 @@ impl Agent {
 pub(super) struct Shown {
     id: String,
     since_ms: u64,
-    address: String,
+    address: Option<String>,
     dialect: &'static str,
     relay: String,
     version: Option<String>,
@@ -158,11 +162,39 @@ pub(super) struct Shown {
     http: Option<bool>,
     shell: Option<bool>,
     forwards: Option<Vec<String>>,
-    streams: Streams,
-    bytes: Both,
-    rate: Rates,
+    streams: Option<Streams>,
+    bytes: Option<Both>,
+    rate: Option<Rates>,
     errors: u64,
     last_error: Option<String>,
+}
+
+impl Shown {
+    /// What is known of an agent that another relay holds.
+    pub(super) fn elsewhere(id: String, place: Place) -> Self {
+        Self {
+            id,
+            since_ms: place.since_ms,
+            address: None,
+            dialect: if place.dialect == Dialect::Own { "own" } else { "original" },
+            relay: place.relay,
+            version: None,
+            hostname: None,
+            os: None,
+            platform: None,
+            arch: None,
+            cpus: None,
+            memory: None,
+            http: None,
+            shell: None,
+            forwards: None,
+            streams: None,
+            bytes: None,
+            rate: None,
+            errors: 0,
+            last_error: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -221,19 +253,14 @@ impl Agents {
         lock(&self.known).get(id).cloned()
     }
 
-    /// The agent with this id; one that has just left is waited for.
-    pub(super) async fn find(&self, id: &str, patience: Duration) -> Option<Arc<Agent>> {
-        let until = tokio::time::Instant::now() + patience;
-        loop {
-            let joined = self.joined.notified();
-            if let Some(agent) = self.get(id) {
-                return Some(agent);
-            }
-            let was_here = lock(&self.left).get(id).is_some_and(|at| at.elapsed() < REMEMBERED);
-            if !was_here || tokio::time::timeout_at(until, joined).await.is_err() {
-                return self.get(id);
-            }
-        }
+    /// Whether an agent with this id has left a moment ago.
+    pub(super) fn was_here(&self, id: &str) -> bool {
+        lock(&self.left).get(id).is_some_and(|at| at.elapsed() < REMEMBERED)
+    }
+
+    /// Ready when some agent has joined since this was called.
+    pub(super) fn joined(&self) -> impl Future<Output = ()> {
+        self.joined.notified()
     }
 
     /// All of them, by id.

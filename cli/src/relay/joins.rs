@@ -87,5 +87,5 @@ async fn serve(
     tokio::spawn(collect_control(connection, move |document| told.told(&document)));
     let owner = agent.proof.owner.as_deref();
     tracing::info!(agent = agent.id, owner, %peer, ?dialect, "an agent has joined");
-    relay.agents.serve(&agent).await;
+    relay.hold(&agent).await;
 }

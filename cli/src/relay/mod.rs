@@ -15,7 +15,10 @@ mod login;
 mod opens;
 mod options;
 mod page;
+mod peers;
+mod place;
 mod proxy;
+mod redis;
 mod routes;
 mod server;
 pub(crate) mod tokens;
@@ -31,6 +34,8 @@ pub(crate) use options::RelayArgs;
 use crate::report::{Failure, Outcome, say};
 use agents::Agents;
 use gate::Gate;
+use peers::Peers;
+use trunkline_tokio::tunnel::{Directory, NoDirectory};
 
 /// A relay's state, shared by everything it does.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(crate) struct Relay {
     options: RelayArgs,
     gate: Gate,
     agents: Agents,
+    directory: Arc<dyn Directory>,
+    peers: Arc<Peers>,
     /// What people call it, and other relays.
     name: String,
     started: u64,
@@ -75,12 +82,29 @@ async fn start(args: RelayArgs) -> Result<server::Listening, Failure> {
         started: agents::now_ms(),
         secure: tls.is_some(),
         agents: Agents::default(),
+        directory: directory(&args)?,
+        peers: Arc::default(),
         gate,
         options: args,
     };
-    let listening = server::Listening::new(listener, tls, Arc::new(relay))?;
+    let relay = Arc::new(relay);
+    tokio::spawn(Arc::clone(&relay).let_go());
+    let listening = server::Listening::new(listener, tls, relay)?;
     say(format_args!("relay listens on {}", listening.address()));
     Ok(listening)
+}
+
+/// What relays share, when there is more than one.
+fn directory(args: &RelayArgs) -> Result<Arc<dyn Directory>, Failure> {
+    let in_environment = || std::env::var("TRUNKLINE_STORE").ok().filter(|url| !url.is_empty());
+    let Some(store) = args.store.clone().or_else(in_environment) else {
+        return Ok(Arc::new(NoDirectory));
+    };
+    if args.advertise.is_none() {
+        let line = "with a store other relays must know where this one is: add --advertise URL";
+        return Err(Failure::usage(line));
+    }
+    Ok(Arc::new(redis::RedisDirectory::new(&store).map_err(Failure::usage)?))
 }
 
 fn host_name() -> String {

@@ -13,6 +13,8 @@ use trunkline_tokio::{Connection, Side};
 
 use super::body::{Answer, text};
 use super::joins::connection;
+use super::peers::RELAY_HEADER;
+use super::ways::Way;
 use super::{Relay, upgrade};
 
 /// How long the header of a stream may take.
@@ -25,10 +27,18 @@ pub(super) async fn open(
     mut request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Answer {
-    if let Err(refused) = relay.admit(&request, peer) {
+    let headers = request.headers();
+    if !relay.gate.is_peer(headers)
+        && let Err(refused) = relay.admit(&request, peer)
+    {
         return refused;
     }
-    let way = match relay.way(id).await {
+    let is_relay = headers.contains_key(RELAY_HEADER);
+    let found = match is_relay {
+        true => Ok(relay.agents.get(id).map(Way::Here)),
+        false => relay.way(id).await,
+    };
+    let way = match found {
         Ok(Some(way)) => way,
         Ok(None) => {
             return text(StatusCode::NOT_FOUND, format!("no agent named {id:?} has joined"));
@@ -47,16 +57,25 @@ pub(super) async fn open(
     tracing::info!(agent = id, %peer, "streams are opened from outside");
     let (relay, id) = (Arc::clone(relay), id.to_owned());
     tokio::spawn(async move {
-        if let Some(connection) = connection(upgraded, Side::Server).await {
-            pass_on(&relay, &id, connection, dialect).await;
+        let Some(connection) = connection(upgraded, Side::Server).await else { return };
+        let passed = pass_on(&relay, &id, &connection, dialect);
+        if is_relay {
+            // The other relay looks for the agent anew once this one has lost it.
+            tokio::select! {
+                () = passed => {}
+                _ = way.tunnel().closed() => {}
+            }
+            connection.close().await;
+        } else {
+            passed.await;
         }
     });
     answer
 }
 
 /// Each stream that is opened here is opened there, and the two are joined.
-async fn pass_on(relay: &Arc<Relay>, id: &str, connection: Connection, dialect: Dialect) {
-    while let Ok(mut raw) = Raw::accept(&connection).await {
+async fn pass_on(relay: &Arc<Relay>, id: &str, connection: &Connection, dialect: Dialect) {
+    while let Ok(mut raw) = Raw::accept(connection).await {
         let (relay, id) = (Arc::clone(relay), id.to_owned());
         tokio::spawn(async move {
             let Ok(header) = read_header(&mut raw, HEADER_TIME).await else { return raw.reset() };

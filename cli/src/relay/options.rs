@@ -40,7 +40,7 @@ pub(crate) struct RelayArgs {
     pub(crate) tls_key: Option<PathBuf>,
     /// Store that several relays share, to find which of them holds an agent: redis://HOST:PORT/DB or
     /// unix:///PATH. A password in it is better given in TRUNKLINE_STORE.
-    #[arg(long, value_name = "URL", requires = "advertise")]
+    #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
     /// Address at which the other relays reach this one: http://HOST:PORT.
     #[arg(long, value_name = "URL")]

@@ -3,7 +3,7 @@
 mod facts;
 mod forward;
 mod join;
-mod reach;
+pub(crate) mod reach;
 mod shell;
 mod tty;
 

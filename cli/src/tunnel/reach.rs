@@ -35,7 +35,7 @@ pub(super) fn token(file: Option<&Path>, variable: &str) -> Result<Option<String
 }
 
 /// An address of the relay: its own with this path behind it.
-pub(super) fn address(base: &str, path: &str) -> String {
+pub(crate) fn address(base: &str, path: &str) -> String {
     format!("{}{path}", base.trim_end_matches('/'))
 }
 
@@ -46,7 +46,7 @@ pub(super) fn dialect(headers: &trunkline_tokio::ResponseHeaders) -> Dialect {
 }
 
 /// Dials, and runs yamux inside the WebSocket.
-pub(super) async fn connect(options: DialOptions) -> std::io::Result<(Connection, Dialect)> {
+pub(crate) async fn connect(options: DialOptions) -> std::io::Result<(Connection, Dialect)> {
     let (websocket, headers) = dial(options.header(DIALECT_HEADER, DIALECT_VERSION)).await?;
     let machine = yamux::Connection::new(Side::Client, yamux::Config::agent_tunnel())
         .map_err(std::io::Error::other)?;
