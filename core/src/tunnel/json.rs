@@ -4,12 +4,17 @@
 //! skipped, and a syntax error anywhere behind it is told first, as in Go, which checks the whole
 //! text before it looks at a value.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 
 use super::MetaError;
+use super::class::{Class, class};
 
 /// The deepest nesting that is read.
 pub(super) const MAX_DEPTH: usize = 64;
+
+/// What can stand in a string as it is, escapes and the closing quote excepted.
+static PLAIN: Class = class!(0x20..=0x21 | 0x23..=0x5b | 0x5d..);
 
 type Read<T = ()> = Result<T, MetaError>;
 
@@ -71,7 +76,7 @@ impl<'a> Reader<'a> {
         match self.kind()? {
             Kind::Object => self.members(),
             Kind::Array => self.items(Self::skip),
-            Kind::Text => self.span().map(|_| ()),
+            Kind::Text => self.span().map(drop),
             Kind::Number => self.number().map(|_| ()),
             Kind::Bool => match self.peek() {
                 Some(b't') => self.literal(b"true"),
@@ -82,7 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the next value, an object; `each` reads the value of the key that it is given.
-    pub(super) fn object(&mut self, mut each: impl FnMut(&mut Self, String) -> Read) -> Read {
+    pub(super) fn object(&mut self, mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Read) -> Read {
         self.enter(b'{')?;
         if self.take(b'}') {
             return self.leave();
@@ -131,8 +136,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string, unescaped: what is no UTF-8 and no whole pair of surrogates is U+FFFD.
-    pub(super) fn text(&mut self) -> Read<String> {
-        let mut span = self.span()?;
+    pub(super) fn text(&mut self) -> Read<Cow<'a, str>> {
+        let (mut span, escaped) = self.span()?;
+        if !escaped && let Ok(text) = core::str::from_utf8(span) {
+            return Ok(Cow::Borrowed(text));
+        }
         let mut text = String::with_capacity(span.len());
         while let Some(at) = span.iter().position(|&byte| byte == b'\\') {
             let (plain, escape) = span.split_at_checked(at).unwrap_or((span, &[]));
@@ -140,7 +148,7 @@ impl<'a> Reader<'a> {
             span = push_escape(&mut text, escape);
         }
         push_lossy(&mut text, span);
-        Ok(text)
+        Ok(Cow::Owned(text))
     }
 
     /// Reads a number as it stands in the text.
@@ -187,7 +195,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string for `field`; anything else is a wrong type.
-    pub(super) fn string(&mut self, field: &'static str) -> Read<Option<String>> {
+    pub(super) fn string(&mut self, field: &'static str) -> Read<Option<Cow<'a, str>>> {
         if self.kind()? == Kind::Text {
             return self.text().map(Some);
         }
@@ -213,21 +221,26 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What stands between the quotes of the next string, checked but not unescaped.
-    fn span(&mut self) -> Read<&'a [u8]> {
+    /// What stands between the quotes of the next string, checked but not unescaped, and whether
+    /// there is anything to unescape.
+    fn span(&mut self) -> Read<(&'a [u8], bool)> {
         self.expect(b'"')?;
         let start = self.rest;
+        let mut escaped = false;
         loop {
-            let plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
-            let count = self.rest.iter().position(|byte| !plain(byte)).unwrap_or(self.rest.len());
+            let count = self.rest.iter().position(|byte| !PLAIN.has(*byte));
+            let count = count.unwrap_or(self.rest.len());
             self.advance(count);
             match self.rest.first() {
                 Some(b'"') => {
                     let len = start.len().saturating_sub(self.rest.len());
                     self.advance(1);
-                    return Ok(start.get(..len).unwrap_or_default());
+                    return Ok((start.get(..len).unwrap_or_default(), escaped));
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
                 _ => return Err(self.unexpected()),
             }
         }

@@ -1,5 +1,6 @@
 //! The metadata of the original's HTTP streams: `docs/protocols/agent-tunnel.md` section 5.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -198,9 +199,9 @@ fn pairs(map: &BTreeMap<String, String>) -> impl Iterator<Item = (&[u8], &[u8])>
 }
 
 /// Reads an object (or `null`, which has no fields), and nothing behind it.
-pub(super) fn fields(
-    text: &[u8],
-    each: impl FnMut(&mut Reader<'_>, String) -> Result<(), MetaError>,
+pub(super) fn fields<'a>(
+    text: &'a [u8],
+    each: impl FnMut(&mut Reader<'a>, Cow<'a, str>) -> Result<(), MetaError>,
 ) -> Result<(), MetaError> {
     let mut reader = Reader::new(text);
     match reader.kind()? {
@@ -216,10 +217,14 @@ pub(super) fn fields(
 pub(super) struct Size(usize);
 
 impl Size {
-    pub(super) fn keep(&mut self, value: Option<String>, to: &mut String) -> Result<(), MetaError> {
+    pub(super) fn keep(
+        &mut self,
+        value: Option<Cow<'_, str>>,
+        to: &mut String,
+    ) -> Result<(), MetaError> {
         if let Some(value) = value {
             self.count(value.len())?;
-            *to = value;
+            *to = value.into_owned();
         }
         Ok(())
     }
@@ -260,10 +265,11 @@ fn read_headers(
     }
     let map = headers.0.get_or_insert_default();
     reader.object(|reader, name| {
-        let value = if reader.null()? { Some(String::new()) } else { reader.string("headers")? };
+        let value =
+            if reader.null()? { Some(Cow::Borrowed("")) } else { reader.string("headers")? };
         let Some(value) = value else { return Ok(()) };
         size.count(name.len() + value.len())?;
-        map.insert(name, value);
+        map.insert(name.into_owned(), value.into_owned());
         if map.len() > MAX_HEADERS { Err(MetaError::TooManyHeaders) } else { Ok(()) }
     })
 }

@@ -6,6 +6,7 @@
 //! [`Config::agent_tunnel`](crate::yamux::Config::agent_tunnel); what is here speaks on its streams.
 
 mod backoff;
+mod class;
 mod control;
 mod header;
 pub mod http;

@@ -1,5 +1,6 @@
 //! The metadata of our own stream types: `docs/protocols/agent-tunnel.md` section 12.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -219,7 +220,8 @@ impl OwnForwardAnswer {
             if !names(&key, "error") {
                 return reader.skip();
             }
-            meta.error = if reader.null()? { None } else { reader.string("error")? };
+            meta.error =
+                if reader.null()? { None } else { reader.string("error")?.map(Cow::into_owned) };
             Ok(())
         })?;
         Ok(meta)
@@ -233,7 +235,7 @@ pub(super) fn own_request_json(
     headers: &[(String, Bytes)],
     body_len: i64,
 ) -> Vec<u8> {
-    let mut json = Vec::with_capacity(64 + path.len() + 48 * headers.len());
+    let mut json = Vec::with_capacity(80 + path.len() + room(headers));
     json.extend_from_slice(b"{\"method\":");
     quote(method.as_bytes(), &mut json);
     json.extend_from_slice(b",\"path\":");
@@ -247,12 +249,17 @@ pub(super) fn own_request_json(
 
 /// As [`OwnResponse::to_json`], of parts that stay where they are.
 pub(super) fn own_response_json(status: u16, headers: &[(String, Bytes)]) -> Vec<u8> {
-    let mut json = Vec::with_capacity(32 + 48 * headers.len());
+    let mut json = Vec::with_capacity(40 + room(headers));
     json.extend_from_slice(b"{\"status\":");
     number(status, &mut json);
     list_json(headers, &mut json);
     json.push(b'}');
     json
+}
+
+/// What the list takes where nothing is escaped.
+fn room(headers: &[(String, Bytes)]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum()
 }
 
 fn list_json(headers: &[(String, Bytes)], json: &mut Vec<u8>) {
@@ -331,14 +338,14 @@ fn list(
             return Err(MetaError::WrongType { field: "headers" });
         };
         size.count(name.len() + value.len())?;
-        to.push((name, value));
+        to.push((name.into_owned(), value));
         if to.len() > MAX_HEADERS { Err(MetaError::TooManyHeaders) } else { Ok(()) }
     })
 }
 
-fn latin1(text: String) -> Option<Bytes> {
+fn latin1(text: Cow<'_, str>) -> Option<Bytes> {
     if text.is_ascii() {
-        return Some(text.into());
+        return Some(text.into_owned().into());
     }
     text.chars().map(|char| u8::try_from(char).ok()).collect::<Option<Vec<u8>>>().map(Bytes::from)
 }

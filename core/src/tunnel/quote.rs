@@ -2,6 +2,12 @@
 
 use alloc::vec::Vec;
 
+use super::class::{Class, class};
+
+/// First bytes of characters that may be written otherwise than they are; 0xe2 begins the two
+/// separators, and others.
+static CHANGES: Class = class!(0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+
 /// Appends the JSON string that stands for any bytes, byte by byte as the original's encoder makes
 /// it.
 ///
@@ -11,8 +17,8 @@ use alloc::vec::Vec;
 pub fn quote(bytes: &[u8], to: &mut Vec<u8>) {
     to.reserve(bytes.len() + 2);
     to.push(b'"');
-    if let Ok(text) = core::str::from_utf8(bytes) {
-        push_text(text, to);
+    if bytes.is_ascii() {
+        push_ascii(bytes, to);
     } else {
         for chunk in bytes.utf8_chunks() {
             push_text(chunk.valid(), to);
@@ -27,17 +33,29 @@ pub fn quote(bytes: &[u8], to: &mut Vec<u8>) {
 /// As [`quote`], for bytes that each stand for the character of their number (Latin-1).
 pub(super) fn quote_latin1(bytes: &[u8], to: &mut Vec<u8>) {
     to.push(b'"');
-    if let Some(text) = core::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()) {
-        push_text(text, to);
+    if bytes.is_ascii() {
+        push_ascii(bytes, to);
     } else {
         bytes.iter().for_each(|byte| push(char::from(*byte), to));
     }
     to.push(b'"');
 }
 
+/// As [`push_text`], where each byte is a character.
+fn push_ascii(mut bytes: &[u8], to: &mut Vec<u8>) {
+    while let Some(at) = bytes.iter().position(|byte| CHANGES.has(*byte)) {
+        let (plain, rest) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
+        to.extend_from_slice(plain);
+        let Some((first, rest)) = rest.split_first() else { return };
+        push(char::from(*first), to);
+        bytes = rest;
+    }
+    to.extend_from_slice(bytes);
+}
+
 /// Appends text by runs of what stands as it is.
 fn push_text(mut text: &str, to: &mut Vec<u8>) {
-    while let Some(at) = text.bytes().position(may_change) {
+    while let Some(at) = text.bytes().position(|byte| CHANGES.has(byte)) {
         let (plain, rest) = text.split_at_checked(at).unwrap_or((text, ""));
         to.extend_from_slice(plain.as_bytes());
         let mut chars = rest.chars();
@@ -47,12 +65,6 @@ fn push_text(mut text: &str, to: &mut Vec<u8>) {
         text = chars.as_str();
     }
     to.extend_from_slice(text.as_bytes());
-}
-
-/// Whether a character that begins with this byte may be written otherwise than it is; 0xe2 begins
-/// the two separators, and others.
-const fn may_change(byte: u8) -> bool {
-    matches!(byte, 0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2)
 }
 
 fn push(char: char, to: &mut Vec<u8>) {

@@ -7,6 +7,16 @@ use bytes::Bytes;
 
 use super::{Fault, Misuse};
 use crate::tunnel::MAX_HEADERS;
+use crate::tunnel::class::{Class, class};
+
+/// What a token is made of.
+static TOKEN: Class = class!(
+    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*'
+    | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+);
+
+/// What the value of a header is made of.
+static VALUE: Class = class!(b'\t' | 0x20..=0x7e | 0x80..);
 
 type List = [(String, Bytes)];
 
@@ -69,12 +79,11 @@ fn lossy(bytes: &[u8]) -> String {
 }
 
 pub(super) fn is_token(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(fits)
+    !text.is_empty() && text.bytes().all(|byte| TOKEN.has(byte))
 }
 
 fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
+    bytes.iter().all(|byte| VALUE.has(*byte))
 }
 
 /// Whether a path can stand in a request line as it is; `*` can, for OPTIONS.

@@ -1,5 +1,6 @@
 //! Frames on terminals of our own dialect: `docs/protocols/agent-tunnel.md` section 12.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -141,7 +142,7 @@ impl OwnExit {
             } else if names(&key, "signal") {
                 signal = reader.integer("signal")?;
             } else if names(&key, "error") {
-                error = reader.string("error")?;
+                error = reader.string("error")?.map(Cow::into_owned);
             } else {
                 reader.skip()?;
             }
