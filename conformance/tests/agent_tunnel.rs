@@ -159,6 +159,55 @@ fn messages_that_merged_in_one_read_are_told_as_one() {
     assert!(matches!(transcripts::run(&merged), Verdict::Fail(_)));
 }
 
+/// A request whose body is longer than the window: credit decides what leaves when, at either end.
+#[test]
+fn a_large_upload_waits_for_credit() {
+    let frame = |kind: u8, flags: u8, length: usize| {
+        format!("00{kind:02x}00{flags:02x}00000002{length:08x}")
+    };
+    let meta = r#"{"method":"POST","path":"/up","headers":null,"body_len":300000}"#;
+    let answer = r#"{"status":200,"headers":{}}"#;
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let first = 262_144 - 5 - meta.len();
+    let head = |text: &str| format!("01{:08x}", text.len());
+    let cause = "server: OpenHTTPStream(POST /up, 300000 body bytes)";
+    let body = |count: usize| json!([{"repeat": {"hex": "55", "count": count}}]);
+    let server = |hex: Value| json!({"from": "server", "ws": "binary", "hex": hex});
+    let client = |hex: Value| json!({"from": "client", "ws": "binary", "hex": hex});
+    let mut steps = vec![
+        json!({"from": "server", "ws": "binary", "hex": frame(1, 1, 0), "cause": cause}),
+        client(json!(frame(1, 2, 0))),
+        server(json!(frame(0, 0, 5))),
+        server(json!(head(meta))),
+        server(json!(frame(0, 0, meta.len()))),
+        server(json!(hex(meta))),
+        server(json!(frame(0, 0, first))),
+        server(body(first)),
+        client(json!(frame(1, 0, 200_000))),
+        server(json!(frame(0, 0, 300_000 - first))),
+        server(body(300_000 - first)),
+        client(json!(frame(0, 0, 5))),
+        client(json!(head(answer))),
+        client(json!(frame(0, 0, answer.len()))),
+        client(json!(hex(answer))),
+        client(json!(frame(1, 4, 0))),
+        server(json!(frame(1, 4, 0))),
+    ];
+    let session = |steps: &[Value]| {
+        json!({
+            "config": {"agent": "agentsdk"},
+            "steps": steps,
+            "outcome": ["OpenHTTPStream -> status 200 headers map[]; body 0 bytes \"\" err=<nil>"],
+            "roles": ["server", "client"],
+        })
+    };
+    assert_eq!(transcripts::run(&session(&steps)), Verdict::Pass);
+    // Less credit than what is left.
+    steps[8] = client(json!(frame(1, 0, 10)));
+    let verdict = transcripts::run(&session(&steps));
+    assert!(matches!(&verdict, Verdict::Fail(why) if why.starts_with("as server")), "{verdict:?}");
+}
+
 /// A stream that breaks off in its header is refused, and so is a document that is too long.
 #[test]
 fn streams_that_no_server_takes_are_refused() {

@@ -24,6 +24,11 @@ fn check(transcript: &Transcript) -> Check {
     for role in &transcript.roles {
         let long = transcript.steps.iter().any(|step| step.bytes().len() > 10_000);
         for size in [usize::MAX, 12, if long { 4_099 } else { 1 }] {
+            // One read of the original takes all that is there; of ours, a piece as it came. Credit
+            // that follows from reads is therefore compared for whole frames only.
+            if size < usize::MAX && transcript.credits(*role) {
+                continue;
+            }
             replay::replay(transcript, *role, size).map_err(|verdict| match verdict {
                 Verdict::Fail(why) => Verdict::Fail(format!("as {}: {why}", role.name())),
                 other => other,
@@ -58,6 +63,12 @@ pub enum Agent {
 }
 
 impl Transcript {
+    /// Whether this end writes credit, because it reads.
+    fn credits(&self, role: Role) -> bool {
+        let own = self.steps.iter().filter(|step| step.from == role && step.ws == "binary");
+        own.map(Step::bytes).any(|bytes| bytes.len() == 12 && bytes.starts_with(&[0, 1, 0, 0]))
+    }
+
     /// Which agent it is about.
     ///
     /// # Errors
