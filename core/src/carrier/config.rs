@@ -64,7 +64,7 @@ pub enum LifeSigns {
 /// When to ask whether the peer lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pings {
-    /// Time between two pings; zero counts as one nanosecond.
+    /// Time between two pings; zero: none are sent.
     pub interval: Duration,
     /// How long the pong may take, from when the ping was due.
     pub timeout: Duration,

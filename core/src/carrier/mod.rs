@@ -75,8 +75,8 @@ impl Carrier {
     #[must_use]
     pub const fn new(config: Config) -> Self {
         let every = match &config.pings {
-            Some(pings) => Every::new(Some(pings.interval)),
-            None => Every::new(None),
+            Some(pings) if !pings.interval.is_zero() => Every::new(Some(pings.interval)),
+            _ => Every::new(None),
         };
         Self {
             config,

@@ -123,6 +123,11 @@ fn an_agent_of_the_original_does_not_ping() {
     let mut carrier = Carrier::new(Config::reference(Side::Client));
     assert_eq!(carrier.poll_control(START), None);
     assert_eq!(carrier.poll_timeout(), None);
+    // Nor does one whose interval is nothing: it would do nothing else.
+    let pings = Some(Pings { interval: Duration::ZERO, timeout: Duration::ZERO });
+    let mut carrier = Carrier::new(Config { pings, ..Config::default() });
+    assert_eq!(carrier.poll_control(START), None);
+    assert_eq!(carrier.poll_timeout(), None);
 }
 
 #[test]
