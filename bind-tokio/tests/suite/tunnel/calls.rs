@@ -105,8 +105,11 @@ fn a_body_that_is_cut_off_is_an_error_and_never_a_short_body() {
         let web = Web::new().await;
         for dialect in DIALECTS {
             let pair = pair(dialect, web.options());
-            let answer = pair.tunnel.open_http(get("/cut")).await.unwrap();
-            let cut = answer.into_body().collect().await;
+            // It may have broken before its head was read.
+            let cut = match pair.tunnel.open_http(get("/cut")).await {
+                Ok(answer) => answer.into_body().collect().await.map(drop),
+                Err(error) => Err(error),
+            };
             assert!(matches!(cut, Err(TunnelError::Failed(_))), "{dialect:?}");
         }
     });
