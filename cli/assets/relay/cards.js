@@ -206,7 +206,9 @@ function arrived(agent, now) {
 
 function ways(agent, about) {
   const parts = [];
-  if (text(agent.address) !== "") parts.push(`from ${text(agent.address, 60)}`);
+  // Behind a proxy the port is not known.
+  const from = text(agent.address, 60).replace(/:0$/, "");
+  if (from !== "") parts.push(`from ${from}`);
   if (text(agent.version) !== "") parts.push(`version ${text(agent.version, 40)}`);
   if (agent.dialect === "original") parts.push("speaks the original's three stream types");
   // With one relay its name says nothing.

@@ -121,7 +121,7 @@ impl Relay {
     }
 
     /// The address of whoever asks; behind a trusted proxy that is the last one it names.
-    fn asker(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
+    pub(super) fn asker(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
         let named = || {
             let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
             last.rsplit(',').next()?.trim().parse().ok()

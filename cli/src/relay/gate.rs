@@ -206,14 +206,14 @@ impl Gate {
         let token = guess(&self.wrong_logins, from, "", check)?;
         let session = self.sessions.start(token.clone(), Instant::now());
         let value = session.ok_or(Refused::Unauthorised)?;
-        Ok(login::set_cookie(&value, self.options.tls, self.options.domain.as_deref()))
+        Ok(login::set_cookie(&value, self.is_secure(headers), self.options.domain.as_deref()))
     }
 
     /// Logs out: the header that takes the cookie away.
     pub(super) fn logout(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
         self.check_page(headers)?;
         self.sessions.end(headers);
-        Ok(login::set_cookie("", self.options.tls, self.options.domain.as_deref()))
+        Ok(login::set_cookie("", self.is_secure(headers), self.options.domain.as_deref()))
     }
 
     /// Takes out of a request what is meant for the relay and not for an agent: the session's
@@ -239,6 +239,12 @@ impl Gate {
             (None, false) => "tokens of agents and a login token (--tokens, --login-token-file)",
         };
         Err(format!("will not listen on {at} without {missing}: use a loopback address instead"))
+    }
+
+    /// Whether the browser speaks TLS, to this relay or to a trusted proxy in front of it.
+    fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let proxied = || headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+        self.options.tls || (self.options.trust_forwarded && proxied())
     }
 
     fn check_page(&self, headers: &HeaderMap) -> Result<(), Refused> {
@@ -508,6 +514,21 @@ mod tests {
         scene.gate.reload().unwrap();
         assert_eq!(scene.get(&[("cookie", &cookie)]), Err(Refused::Unauthorised));
         assert!(!scene.gate.stands(&proof));
+    }
+
+    #[test]
+    fn the_cookie_is_secure_where_the_browser_speaks_tls() {
+        let is_secure = |trust_forwarded, proto| {
+            let login = Secret::checked("from-environment").ok();
+            let options = GateOptions { login, trust_forwarded, ..GateOptions::default() };
+            let headers = host(&[("x-forwarded-proto", proto)]);
+            let form = b"token=from-environment";
+            let cookie = Gate::new(options).unwrap().login(&headers, form, FROM).unwrap().unwrap();
+            cookie.to_str().unwrap().ends_with("; Secure")
+        };
+        assert!(is_secure(true, "https"));
+        assert!(!is_secure(true, "http"));
+        assert!(!is_secure(false, "https"), "anybody can send it");
     }
 
     #[test]

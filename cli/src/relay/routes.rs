@@ -18,6 +18,12 @@ pub(super) async fn answer(
     peer: SocketAddr,
 ) -> Answer {
     let path = request.uri().path().to_owned();
+    // Behind a trusted proxy everybody has the proxy's address, which tells nothing; the port of the
+    // true one is not known.
+    let peer = match relay.asker(request.headers(), peer) {
+        address if address == peer.ip() => peer,
+        address => SocketAddr::new(address, 0),
+    };
     // An agent's own host name has all paths but the relay's login.
     if let Some(id) = by_host(relay, &request) {
         let place = Place { id, prefix: String::new() };
