@@ -124,11 +124,25 @@ func slow(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "slow\n")
 }
 
-// early answers before it has read any of a body, and never reads it.
-func early(w http.ResponseWriter, _ *http.Request) {
+// early answers before it has read any of a body, and then takes hardly any more: who does not stop
+// sending when the answer is there waits long. It does not close either, for that could reset the
+// connection before the answer was read.
+func early(w http.ResponseWriter, r *http.Request) {
+	const answer = "too much\n"
+	controller := http.NewResponseController(w)
+	controller.EnableFullDuplex()
 	w.Header().Set("Connection", "close")
+	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	w.WriteHeader(http.StatusRequestEntityTooLarge)
-	io.WriteString(w, "too much\n")
+	io.WriteString(w, answer)
+	controller.Flush()
+	buffer := make([]byte, 1024)
+	for {
+		if _, err := r.Body.Read(buffer); err != nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // cut announces more than it sends, and drops the connection.
