@@ -1,9 +1,13 @@
 // The terminal in the page: one dialog, one WebSocket, and xterm.js, which is loaded when first used.
 
+import { dial } from "./wire.js";
+
 const DATA = 0x00;
 const RESIZE = 0x01;
 const EXIT = 0x02;
-/** Bytes that arrived and are not drawn. Beyond, the terminal gives up rather than fill the memory. */
+/** Bytes that arrived and are not drawn, before the sender is slowed down. */
+const AHEAD = 256 << 10;
+/** The same where the browser cannot slow it down: then the terminal is closed, or memory would fill. */
 const UNDRAWN = 48 << 20;
 /** The most that is sent as one message: the agent reads it whole. */
 const SENT_AT_ONCE = 4095;
@@ -98,7 +102,9 @@ class Session {
 
   /** Connects, once more too: what was on the screen stays above. */
   connect() {
-    this.#socket?.close();
+    const before = this.#socket;
+    this.#socket = null;
+    before?.close();
     this.#exit = null;
     this.#undrawn = 0;
     again.hidden = true;
@@ -106,23 +112,22 @@ class Session {
     const { cols, rows } = this.#terminal;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const path = `/-/terminal/${encodeURIComponent(this.#id)}?cols=${cols}&rows=${rows}`;
-    const socket = new WebSocket(`${scheme}//${location.host}${path}`);
-    socket.binaryType = "arraybuffer";
+    const mine = () => this.#socket === socket;
+    const socket = dial(`${scheme}//${location.host}${path}`, {
+      opened: () => {
+        if (!mine()) return;
+        this.#live = true;
+        say("connected");
+        // The window may have changed while the connection was made.
+        if (this.#terminal.cols !== cols || this.#terminal.rows !== rows) this.#resize();
+        this.#terminal.focus();
+      },
+      message: (bytes) => (mine() ? this.#receive(bytes) : null),
+      closed: (code, reason) => {
+        if (mine()) this.#over(code, reason);
+      },
+    });
     this.#socket = socket;
-    socket.onopen = () => {
-      if (this.#socket !== socket) return;
-      this.#live = true;
-      say("connected");
-      // The window may have changed while the connection was made.
-      if (this.#terminal.cols !== cols || this.#terminal.rows !== rows) this.#resize();
-      this.#terminal.focus();
-    };
-    socket.onmessage = ({ data }) => {
-      if (this.#socket === socket && data instanceof ArrayBuffer) this.#receive(new Uint8Array(data));
-    };
-    socket.onclose = ({ code, reason }) => {
-      if (this.#socket === socket) this.#over(code, reason);
-    };
     this.#terminal.focus();
   }
 
@@ -145,21 +150,24 @@ class Session {
     return this.#live;
   }
 
+  /** Takes a message; a promise is given when the next one had better wait. */
   #receive(message) {
     const payload = message.subarray(1);
-    if (message[0] === DATA) {
-      this.#undrawn += payload.length;
-      if (this.#undrawn > UNDRAWN) {
-        this.#exit = "output came faster than this page can show it; the terminal was closed";
-        this.#socket.close();
-        return;
-      }
+    if (message[0] === EXIT) this.#exit = told(payload);
+    if (message[0] !== DATA) return null;
+    this.#undrawn += payload.length;
+    if (this.#undrawn > UNDRAWN) {
+      this.#exit = "output came faster than this page can show it; the terminal was closed";
+      this.#socket.close();
+      return null;
+    }
+    const drawn = new Promise((resolve) => {
       this.#terminal.write(payload, () => {
         this.#undrawn -= payload.length;
+        resolve();
       });
-    } else if (message[0] === EXIT) {
-      this.#exit = told(payload);
-    }
+    });
+    return this.#undrawn > AHEAD ? drawn : null;
   }
 
   #over(code, reason) {

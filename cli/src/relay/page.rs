@@ -69,7 +69,7 @@ macro_rules! file {
 }
 
 static ASSETS: LazyLock<Vec<(&'static str, Asset)>> = LazyLock::new(|| {
-    let files: [(&str, &str, &[u8]); 10] = [
+    let files: [(&str, &str, &[u8]); 11] = [
         file!("index.html", HTML),
         file!("style.css", CSS),
         file!("icon.svg", SVG),
@@ -77,6 +77,7 @@ static ASSETS: LazyLock<Vec<(&'static str, Asset)>> = LazyLock::new(|| {
         file!("cards.js", SCRIPT),
         file!("format.js", SCRIPT),
         file!("terminal.js", SCRIPT),
+        file!("wire.js", SCRIPT),
         file!("xterm.mjs", SCRIPT, "vendor/xterm.mjs"),
         file!("xterm.css", CSS, "vendor/xterm.css"),
         file!("addon-fit.mjs", SCRIPT, "vendor/addon-fit.mjs"),
@@ -102,6 +103,8 @@ mod tests {
         std::str::from_utf8(asset(path).unwrap().body).unwrap()
     }
 
+    const SCRIPTS: [&str; 5] = ["app.js", "cards.js", "format.js", "terminal.js", "wire.js"];
+
     /// Everything between `before` and the next quote.
     fn named<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
         text.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect()
@@ -117,7 +120,7 @@ mod tests {
         for file in files {
             assert!(asset(file).is_some(), "{file}");
         }
-        for script in ["app.js", "cards.js", "format.js", "terminal.js"] {
+        for script in SCRIPTS {
             let text = text(&format!("/-/assets/{script}"));
             for import in named(text, "from \"./").iter().chain(&named(text, "import(\"./")) {
                 assert!(asset(&format!("/-/assets/{import}")).is_some(), "{script}: {import}");
@@ -134,7 +137,7 @@ mod tests {
         for handler in [" onclick=", " onload=", " style=", "<style", "javascript:"] {
             assert!(!page.contains(handler), "{handler}");
         }
-        for script in ["app.js", "cards.js", "format.js", "terminal.js"] {
+        for script in SCRIPTS {
             let text = text(&format!("/-/assets/{script}"));
             for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"] {
                 assert!(!text.contains(markup), "{script} makes markup of text: {markup}");

@@ -100,6 +100,36 @@ test("a command typed into the terminal answers, and the exit code is told", asy
   await agent.kill();
 });
 
+test("a flood of output is shown at the page's own pace, and can be interrupted", async () => {
+  const agent = startAgent(relay, "flood", target.address);
+  await withPage(browser, {}, async (page) => {
+    await page.goto(relay.url);
+    await openTerminal(page, "flood");
+    await type(page, "yes flooding");
+    await reads(screen(page), /^flooding *$/m);
+    await page.keyboard.press("Control+C");
+    // Whatever was under way is drawn before the answer is.
+    await type(page, "echo after=$((2 * 4))");
+    await reads(screen(page), /after=8/);
+    await reads(page.locator("#terminal-state"), /^connected$/);
+  });
+  await agent.kill();
+});
+
+test("a browser that cannot slow its sender down has a terminal too", async () => {
+  const agent = startAgent(relay, "older", target.address);
+  await withPage(browser, {}, async (page) => {
+    await page.addInitScript(() => delete globalThis.WebSocketStream);
+    await page.goto(relay.url);
+    await openTerminal(page, "older");
+    assert.equal(await page.evaluate(() => "WebSocketStream" in globalThis), false);
+    await type(page, "echo older=$((6 * 8)); exit 4");
+    await reads(screen(page), /older=48/);
+    await reads(page.locator("#terminal-state"), /^exit code 4$/);
+  });
+  await agent.kill();
+});
+
 test("the terminal over there follows the window's size", async () => {
   const agent = startAgent(relay, "resized", target.address);
   await withPage(browser, {}, async (page) => {
