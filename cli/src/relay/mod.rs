@@ -73,10 +73,16 @@ pub(crate) async fn run(args: RelayArgs) -> Outcome {
 }
 
 /// Makes a relay that listens, and serves nobody yet.
-async fn start(args: RelayArgs) -> Result<server::Listening, Failure> {
+async fn start(mut args: RelayArgs) -> Result<server::Listening, Failure> {
     let tls = server::tls(&args)?;
     let gate = Gate::of(&args).map_err(Failure::usage)?;
     let listener = server::listen(&args.listen, &gate).await?;
+    if let (None, Ok(at)) = (&args.advertise, listener.local_addr())
+        && !at.ip().is_unspecified()
+    {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        args.advertise = Some(format!("{scheme}://{at}"));
+    }
     let relay = Relay {
         name: args.name.clone().unwrap_or_else(host_name),
         started: agents::now_ms(),
@@ -101,7 +107,7 @@ fn directory(args: &RelayArgs) -> Result<Arc<dyn Directory>, Failure> {
         return Ok(Arc::new(NoDirectory));
     };
     if args.advertise.is_none() {
-        let line = "with a store other relays must know where this one is: add --advertise URL";
+        let line = "other relays must know how to reach this one: add --advertise URL";
         return Err(Failure::usage(line));
     }
     Ok(Arc::new(redis::RedisDirectory::new(&store).map_err(Failure::usage)?))

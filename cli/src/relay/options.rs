@@ -42,7 +42,8 @@ pub(crate) struct RelayArgs {
     /// unix:///PATH. A password in it is better given in TRUNKLINE_STORE.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
-    /// Address at which the other relays reach this one: http://HOST:PORT.
+    /// Address at which the other relays reach this one: http://HOST:PORT [default: the one that it
+    /// listens on, when that is not every address].
     #[arg(long, value_name = "URL")]
     pub(crate) advertise: Option<String>,
     /// File with the token by which relays of one store know each other.

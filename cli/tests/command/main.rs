@@ -34,6 +34,7 @@ mod outputs;
 mod paths;
 mod record;
 mod recording;
+mod relay_cluster;
 mod relay_http;
 mod relay_use;
 mod sessions;
