@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { card, contrast, fitsItsWidth, openTerminal, reads, screen, startBrowser, type, withPage } from "./browser.mjs";
-import { cleanUp, secretFile, startAgent, startRelay, startTarget } from "./trunkline.mjs";
+import { cleanUp, secretFile, startAgent, startRelay, startRelayToRestart, startTarget } from "./trunkline.mjs";
 
 let browser;
 let relay;
@@ -209,7 +209,7 @@ test("a wrong token is refused, the right one lets in, and logging out ends it",
 });
 
 test("a lost relay is told, and the page finds it again", async () => {
-  const first = await startRelay();
+  const first = await startRelayToRestart();
   const agent = startAgent(first, "stays", target.address);
   await withPage(browser, {}, async (page) => {
     await page.goto(first.url);

@@ -85,6 +85,22 @@ export async function startRelay({ port = 0, args = [] } = {}) {
   return relay;
 }
 
+/**
+ * A relay on a port that nobody is given by chance, so that it can be started there again: below the
+ * ports that the system gives to whoever dials.
+ */
+export async function startRelayToRestart() {
+  for (let turn = 0; ; turn += 1) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    try {
+      return await startRelay({ port });
+    } catch (error) {
+      // Most likely taken; twenty times is no chance any more.
+      if (turn === 20) throw error;
+    }
+  }
+}
+
 /** An agent that joins `relay` as `id`, with a shell and the web server at `target`. */
 export function startAgent(relay, id, target, args = []) {
   const url = relay.url.replace("http:", "ws:");
