@@ -17,6 +17,7 @@ use super::agents::Agent;
 use super::body::{Answer, text};
 use super::tokens::Proof;
 use super::{Relay, upgrade};
+use crate::tunnel::reach::multiplexer;
 
 /// Whether this can be an agent's name: it becomes part of paths and host names.
 pub(crate) fn is_id(id: &str) -> bool {
@@ -57,7 +58,7 @@ pub(super) fn join(
 }
 
 /// A connection over the WebSocket below an upgraded request; `None` when it came to nothing.
-pub(super) async fn connection(upgraded: OnUpgrade, side: Side) -> Option<Connection> {
+pub(super) async fn connection(upgraded: OnUpgrade, dialect: Dialect) -> Option<Connection> {
     let upgraded = match upgraded.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -65,8 +66,8 @@ pub(super) async fn connection(upgraded: OnUpgrade, side: Side) -> Option<Connec
             return None;
         }
     };
-    let config = yamux::Config::agent_tunnel();
-    let machine = yamux::Connection::new(side, config).ok()?;
+    let side = Side::Server;
+    let machine = yamux::Connection::new(side, multiplexer(dialect)).ok()?;
     let websocket = accept_upgraded(upgrade::io(upgraded), side, WebSocketLimits::default()).await;
     Some(websocket_over(websocket, machine, carrier::Config::default()))
 }
@@ -78,7 +79,7 @@ async fn serve(
     upgraded: OnUpgrade,
     peer: SocketAddr,
 ) {
-    let Some(connection) = connection(upgraded, Side::Server).await else { return };
+    let Some(connection) = connection(upgraded, dialect).await else { return };
     let mut options = TunnelOptions::default();
     options.dialect = dialect;
     options.answer_timeout = relay.options.answer_time();

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
+use trunkline_tokio::Connection;
 use trunkline_tokio::tunnel::{
     DIALECT_HEADER, DIALECT_VERSION, Dialect, Raw, StreamType, read_header,
 };
-use trunkline_tokio::{Connection, Side};
 
 use super::body::{Answer, text};
 use super::joins::connection;
@@ -57,7 +57,7 @@ pub(super) async fn open(
     tracing::info!(agent = id, %peer, "streams are opened from outside");
     let (relay, id) = (Arc::clone(relay), id.to_owned());
     tokio::spawn(async move {
-        let Some(connection) = connection(upgraded, Side::Server).await else { return };
+        let Some(connection) = connection(upgraded, dialect).await else { return };
         let passed = pass_on(&relay, &id, &connection, dialect);
         if is_relay {
             // The other relay looks for the agent anew once this one has lost it.

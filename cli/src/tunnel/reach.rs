@@ -45,13 +45,21 @@ pub(super) fn dialect(headers: &trunkline_tokio::ResponseHeaders) -> Dialect {
     if agreed { Dialect::Own } else { Dialect::Original }
 }
 
+/// The multiplexer of a tunnel. An original's terminals speak in the frames of yamux: only there are
+/// their ends kept, for a read never goes beyond one then.
+pub(crate) fn multiplexer(dialect: Dialect) -> yamux::Config {
+    let mut config = yamux::Config::agent_tunnel();
+    config.frame_marks = dialect == Dialect::Original;
+    config
+}
+
 /// Dials, and runs yamux inside the WebSocket.
 pub(crate) async fn connect(options: DialOptions) -> std::io::Result<(Connection, Dialect)> {
     let (websocket, headers) = dial(options.header(DIALECT_HEADER, DIALECT_VERSION)).await?;
-    let machine = yamux::Connection::new(Side::Client, yamux::Config::agent_tunnel())
+    let dialect = dialect(&headers);
+    let machine = yamux::Connection::new(Side::Client, multiplexer(dialect))
         .map_err(std::io::Error::other)?;
-    let connection = websocket_over(websocket, machine, carrier::Config::default());
-    Ok((connection, dialect(&headers)))
+    Ok((websocket_over(websocket, machine, carrier::Config::default()), dialect))
 }
 
 impl Relay {
