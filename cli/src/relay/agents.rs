@@ -231,8 +231,12 @@ impl Agents {
     /// Stores an agent, in the place of one with the same id, whose tunnel ends by it. Returns once
     /// its tunnel is over and it is taken out; says whether it was still the one that was stored.
     pub(super) async fn serve(&self, agent: &Arc<Agent>) -> bool {
-        let generation = self.registry.register(&agent.id, agent.tunnel.clone());
-        lock(&self.known).insert(agent.id.clone(), Arc::clone(agent));
+        let generation = {
+            // Both under one lock: of two that join at once the same one must win in both.
+            let mut known = lock(&self.known);
+            known.insert(agent.id.clone(), Arc::clone(agent));
+            self.registry.register(&agent.id, agent.tunnel.clone())
+        };
         lock(&self.left).remove(&agent.id);
         self.joined.notify_waiters();
         let reason = agent.tunnel.closed().await;
@@ -248,14 +252,16 @@ impl Agents {
         was
     }
 
-    /// The agent with this id.
+    /// The agent with this id, if its tunnel takes streams: one that is about to leave has left.
     pub(super) fn get(&self, id: &str) -> Option<Arc<Agent>> {
-        lock(&self.known).get(id).cloned()
+        let known = lock(&self.known).get(id).cloned();
+        known.filter(|agent| agent.tunnel.connection().opens())
     }
 
     /// Whether an agent with this id has left a moment ago.
     pub(super) fn was_here(&self, id: &str) -> bool {
         lock(&self.left).get(id).is_some_and(|at| at.elapsed() < REMEMBERED)
+            || lock(&self.known).contains_key(id)
     }
 
     /// Ready when some agent has joined since this was called.

@@ -37,8 +37,7 @@ pub(super) async fn call(
     if !place.prefix.is_empty() && request.uri().path() == place.prefix {
         return with_slash(&place.prefix, request.uri());
     }
-    let original = request.headers().clone();
-    if smuggles(&original) {
+    if smuggles(request.headers()) {
         return text(StatusCode::BAD_REQUEST, "a request cannot have two lengths");
     }
     if let Err(answer) = rewrite(relay, &place, &mut request, peer) {
