@@ -162,10 +162,12 @@ function fill({ id, agent, about, left, points, card }, now) {
   write(part("state"), here ? arrived(agent, now) : `left ${span(now - left)} ago`);
   write(part("facts"), facts(agent));
   write(part("ways"), ways(agent, about));
-  write(part("streams"), count(here ? agent.streams?.live : 0));
-  write(part("requests"), perSecond(here ? agent.rate?.requests : 0));
-  write(part("up"), rate(here ? agent.rate?.up : 0));
-  write(part("down"), rate(here ? agent.rate?.down : 0));
+  // Another relay counts what goes through it, and does not tell us.
+  const shown = (of, words) => (of === null || of === undefined ? "–" : words(here ? of : 0));
+  write(part("streams"), shown(agent.streams?.live, count));
+  write(part("requests"), shown(agent.rate?.requests, perSecond));
+  write(part("up"), shown(agent.rate?.up, rate));
+  write(part("down"), shown(agent.rate?.down, rate));
   part("up").title = `to the machine; ${bytes(agent.bytes?.up)} since it joined`;
   part("down").title = `from the machine; ${bytes(agent.bytes?.down)} since it joined`;
   part("streams").title = `${count(agent.streams?.opened)} opened, ${count(agent.streams?.failed)} failed`;
