@@ -15,9 +15,11 @@ const LATE: Duration = Duration::from_secs(40);
 fn a_peer_that_answers_no_ping_is_lost() {
     rt::each(async || {
         let (client, mut peer, _line) = Peer::new(pinging(SOON, SOON)).await;
-        let mut stream = client.open().await.unwrap();
+        // It may be over before that.
+        if let Ok(mut stream) = client.open().await {
+            assert!(rt::read_to_end(&mut stream).await.is_err());
+        }
         assert_eq!(client.closed().await, CloseReason::Timeout(TimeoutKind::KeepAlive));
-        assert!(rt::read_to_end(&mut stream).await.is_err());
         assert_eq!(peer.next_of(PING).await, b"1");
         peer.gone().await;
     });
