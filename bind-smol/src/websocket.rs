@@ -41,7 +41,10 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     config.answers_pings = false;
-    over(Tungstenite::new(websocket), machine, config)
+    let discard = |websocket: &mut WebSocketStream<T>, cx: &mut Context<'_>| {
+        Pin::new(websocket.get_mut()).poll_read(cx, &mut [0; 4 << 10])
+    };
+    over(Tungstenite::new(websocket, discard), machine, config)
 }
 
 /// Runs a multiplexer inside any stream and sink of messages: a WebSocket of another library, whose

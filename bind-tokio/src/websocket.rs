@@ -42,7 +42,13 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     config.answers_pings = false;
-    over(Tungstenite::new(websocket), machine, config)
+    let discard = |websocket: &mut WebSocketStream<T>, cx: &mut Context<'_>| {
+        let mut scratch = [0; 4 << 10];
+        let mut buf = ReadBuf::new(&mut scratch);
+        let read = Pin::new(websocket.get_mut()).poll_read(cx, &mut buf);
+        read.map_ok(|()| buf.filled().len())
+    };
+    over(Tungstenite::new(websocket, discard), machine, config)
 }
 
 /// Runs a multiplexer inside any stream and sink of messages: a WebSocket of another library, whose

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use trunkline_core::carrier::{Carrier, Config, Farewell, Outbox, Received, Violation};
-use trunkline_core::{CloseReason, Message};
+use trunkline_core::{CloseReason, Instant, Message};
 
 use crate::deadline::{Deadline, Due};
 use crate::{Clock, Io, MessageIo, Sleep};
@@ -61,6 +61,8 @@ pub struct Carried<W, S> {
     failed: Option<io::Error>,
     /// The transport's own error, told behind what came before it.
     broken: Option<io::Error>,
+    /// How long a peer that was refused may go on sending.
+    linger_until: Option<Instant>,
     /// Small messages of one read.
     small: BytesMut,
     /// The message behind them.
@@ -90,6 +92,7 @@ impl<W: MessageIo, S: Sleep> Carried<W, S> {
             unflushed: false,
             failed: None,
             broken: None,
+            linger_until: None,
             small: BytesMut::new(),
             held: Bytes::new(),
             rest: Bytes::new(),
@@ -315,11 +318,19 @@ impl<W: MessageIo, S: Sleep> Io for Carried<W, S> {
         }
         ready!(self.poll_control())?;
         ready!(self.poll_sent())?;
-        // The original's close never reaches the wire: letting go of the transport is all.
-        if self.carrier.closed().is_some() && self.carrier.config().close != Farewell::None {
-            return self.ws.poll_close(&mut Context::from_waker(&self.sender));
+        match (self.carrier.closed(), self.carrier.config().close) {
+            // The original's close never reaches the wire: letting go of the transport is all.
+            (_, Farewell::None) | (None, _) => Poll::Ready(Ok(())),
+            (Some(CloseReason::Violation(_)), Farewell::Close1000Wait(wait)) => {
+                let now = self.clock.now();
+                let until = *self.linger_until.get_or_insert(now + wait);
+                if now < until && self.ws.poll_discard(cx).is_pending() {
+                    return self.deadline.poll_until(cx, until).map(Ok);
+                }
+                Poll::Ready(Ok(()))
+            }
+            (Some(_), _) => self.ws.poll_close(&mut Context::from_waker(&self.sender)),
         }
-        Poll::Ready(Ok(()))
     }
 }
 

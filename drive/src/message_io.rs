@@ -46,6 +46,16 @@ pub trait MessageIo: Send + Unpin {
     /// When the transport failed.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Takes what the peer still sends, whatever it is, and drops it; ready once it has hung up.
+    /// Asked behind an error of [`poll_next`](Self::poll_next), once a close was sent: letting go of
+    /// a socket with unread bytes would take that close back. It waits as reading does.
+    ///
+    /// What is provided takes nothing.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
+
     /// Shuts the transport's writing direction down, behind everything that was taken.
     ///
     /// # Errors

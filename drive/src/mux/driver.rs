@@ -229,6 +229,11 @@ impl<M: Mux, I: Io, S: Sleep> Driver<M, I, S> {
             let mut until = view.due;
             if view.closed {
                 if view.aborted || link.is_drained() && !wrote {
+                    if !view.aborted {
+                        // What the transport itself holds (a WebSocket, TLS) leaves within the
+                        // same bound.
+                        self.drain_until.get_or_insert(self.clock.now() + DRAIN);
+                    }
                     self.ending = Some(link);
                     return self.poll_end(cx);
                 }

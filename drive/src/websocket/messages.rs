@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -110,6 +110,12 @@ fn io_error(error: impl Into<Box<dyn StdError + Send + Sync>>) -> io::Error {
     }
 }
 
+/// Reads raw bytes from beneath a WebSocket and drops them; 0 or an error is the end.
+pub type Discard<T> = fn(&mut T, &mut Context<'_>) -> Poll<io::Result<usize>>;
+
+/// Raw reads in one call of [`MessageIo::poll_discard`].
+const DISCARDS: usize = 64;
+
 /// A WebSocket of the tungstenite family, as a [`MessageIo`].
 ///
 /// It answers pings and closes itself: [`Config::answers_pings`](trunkline_core::carrier::Config)
@@ -117,6 +123,7 @@ fn io_error(error: impl Into<Box<dyn StdError + Send + Sync>>) -> io::Error {
 #[derive(Debug)]
 pub struct Tungstenite<T> {
     ws: T,
+    discard: Discard<T>,
     /// Nothing more will be read.
     over: bool,
 }
@@ -124,8 +131,8 @@ pub struct Tungstenite<T> {
 impl<T> Tungstenite<T> {
     /// Wraps a WebSocket stream of tokio-tungstenite or async-tungstenite.
     #[must_use]
-    pub const fn new(ws: T) -> Self {
-        Self { ws, over: false }
+    pub const fn new(ws: T, discard: Discard<T>) -> Self {
+        Self { ws, discard, over: false }
     }
 }
 
@@ -140,7 +147,7 @@ where
         if self.over {
             return Poll::Ready(None);
         }
-        let message = match std::task::ready!(Pin::new(&mut self.ws).poll_next(cx)) {
+        let message = match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
             Some(Ok(message)) => return Poll::Ready(Some(Ok(from_library(message)))),
             Some(Err(error)) => read_error(error).map(Err),
             None => None,
@@ -163,6 +170,16 @@ where
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.ws).poll_flush(cx).map_err(write_error)
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..DISCARDS {
+            if !matches!(ready!((self.discard)(&mut self.ws, cx)), Ok(1..)) {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -13,5 +13,5 @@ mod tls;
 pub use dial::{DialOptions, Target};
 pub use error::{DialError, DialFault};
 pub use handshake::{Handshake, ResponseHeaders, accept_key};
-pub use messages::{Limits, Messages, Tungstenite, role};
+pub use messages::{Discard, Limits, Messages, Tungstenite, role};
 pub use tls::{client_config, server_name};

@@ -3,6 +3,7 @@
 use trunkline_core::{TimeoutKind, Violation};
 
 use super::raw::{BINARY, CLOSE, Peer, close, quiet};
+use crate::cases::support::{eventually, turn};
 use crate::cases::wire::Fate;
 use crate::rt::{self, CloseReason, MuxError, StreamEnd, carrier};
 
@@ -12,7 +13,7 @@ fn an_orderly_close_says_1000_once_and_waits_for_the_answer() {
         let (client, mut peer, _line) = Peer::new(quiet()).await;
         let closing = rt::spawn(async move { client.close().await });
         assert_eq!(peer.next_of(CLOSE).await, close(1000, ""));
-        peer.send(CLOSE, &close(1000, "")).await;
+        peer.answer_close().await;
         // Nothing came behind the close.
         assert_eq!(rt::read(&mut peer.wire, &mut [0; 9]).await.unwrap(), 0);
         assert_eq!(closing.await, CloseReason::Local);
@@ -117,6 +118,37 @@ fn a_close_that_the_transport_does_not_take_ends_all_the_same() {
 }
 
 #[test]
+fn what_the_library_still_holds_is_sent_before_the_close() {
+    rt::each(async || {
+        // The wire takes little, and the library has the rest: nothing waits above it.
+        let (client, mut peer, line) = Peer::behind(1_000, quiet()).await;
+        line.up.hold();
+        let mut stream = client.open().await.unwrap();
+        rt::write_all(&mut stream, &[7; 40_000]).await.unwrap();
+        stream.finish();
+        eventually("the wire is full", || line.up.written() >= 1_000).await;
+        let closing = rt::spawn(async move { client.close().await });
+        for _ in 0..10 {
+            turn().await;
+        }
+        line.up.open();
+        let mut seen = 0;
+        loop {
+            match peer.next().await {
+                (BINARY, payload) => seen += payload.iter().filter(|byte| **byte == 7).count(),
+                (CLOSE, payload) => break assert_eq!(payload, close(1000, "")),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(seen >= 40_000, "{seen}");
+        peer.answer_close().await;
+        peer.gone().await;
+        assert_eq!(closing.await, CloseReason::Local);
+        drop(stream);
+    });
+}
+
+#[test]
 fn an_aborted_connection_lets_go_of_its_socket() {
     rt::each(async || {
         let (client, mut peer, _line) = Peer::new(quiet()).await;
@@ -143,7 +175,7 @@ fn dropping_every_handle_closes_in_order() {
         let (client, mut peer, _line) = Peer::new(quiet()).await;
         drop(client);
         assert_eq!(peer.next_of(CLOSE).await, close(1000, ""));
-        peer.send(CLOSE, &close(1000, "")).await;
+        peer.answer_close().await;
         peer.gone().await;
     });
 }

@@ -65,7 +65,15 @@ pub(super) struct Peer {
 impl Peer {
     /// Our connection as a client, and this as its server.
     pub(super) async fn new(config: carrier::Config) -> (Connection, Self, Line) {
-        let (local, remote, line) = wire(256 << 10);
+        Self::behind(256 << 10, config).await
+    }
+
+    /// The same over a wire that holds so many bytes each way.
+    pub(super) async fn behind(
+        capacity: usize,
+        config: carrier::Config,
+    ) -> (Connection, Self, Line) {
+        let (local, remote, line) = wire(capacity);
         let limits = WebSocketLimits::default();
         let websocket = rt::accept_upgraded(rt::Over(local), Side::Client, limits).await;
         let connection = rt::websocket_over(websocket, machine(Side::Client), config);
@@ -78,6 +86,11 @@ impl Peer {
 
     pub(super) async fn bytes(&mut self, bytes: &[u8]) {
         rt::write_all(&mut self.wire, bytes).await.unwrap();
+    }
+
+    /// Answers a close; a client that waited for long enough has hung up before.
+    pub(super) async fn answer_close(&mut self) {
+        let _ = rt::write_all(&mut self.wire, &frame(CLOSE, &close(1000, ""))).await;
     }
 
     /// The next message of the client; it must be one frame, masked.

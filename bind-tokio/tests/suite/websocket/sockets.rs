@@ -14,7 +14,7 @@ use crate::cases::mux::wires::{Transport, echo, end, serve};
 use crate::cases::support::Pattern;
 use crate::rt::{
     self, CloseReason, Connection, DialError, DialFault, DialOptions, Side, WebSocketLimits,
-    accept_key,
+    accept_key, carrier,
 };
 
 /// A file that is gone with the test.
@@ -196,6 +196,40 @@ fn a_slow_reader_stalls_its_own_stream_alone() {
             assert_eq!(rt::read_exact(&mut stream, 1_000).await.unwrap(), [2; 1_000]);
         }
         drop((filling, unread));
+    });
+}
+
+#[test]
+fn a_peer_that_was_refused_hears_why_although_it_goes_on_sending() {
+    rt::each(async || {
+        let (listener, port) = rt::listen().await;
+        let serving = rt::spawn(async move {
+            let mut socket = rt::accept(&listener).await;
+            upgrade(&mut socket).await.unwrap();
+            // All of a message that is too large, and only then a look at what came back.
+            let message = super::raw::frame(2, &vec![0; 6 << 20]);
+            rt::write_all(&mut socket, &message).await.unwrap();
+            rt::close(&mut socket).await.unwrap();
+            rt::read_to_end(&mut socket).await.unwrap()
+        });
+        let options = DialOptions::new(format!("ws://127.0.0.1:{port}"));
+        let (websocket, _) = rt::dial(options).await.unwrap();
+        let mut config = quiet();
+        config.close = carrier::Farewell::Close1000Wait(Duration::from_secs(20));
+        let client = rt::websocket_over(websocket, machine(Side::Client), config);
+        let reason = client.closed().await;
+        assert!(matches!(reason, CloseReason::Violation(_)), "{reason:?}");
+        // Short frames with a mask each, of which one is the close.
+        let heard = serving.await;
+        let mut rest = &heard[..];
+        let code = loop {
+            let length = usize::from(rest[1] & 0x7f);
+            if rest[0] == 0x88 {
+                break u16::from_be_bytes([rest[2] ^ rest[6], rest[3] ^ rest[7]]);
+            }
+            rest = &rest[6 + length..];
+        };
+        assert_eq!(code, 1009);
     });
 }
 
