@@ -17,6 +17,12 @@ process.stdin.on("end", () => {
 });
 process.stdin.resume();
 process.stdin.unref?.();
+// Nothing here takes minutes; what hangs is to fail, and not to hold up everything behind it.
+setTimeout(() => {
+  console.error("the tests hang");
+  cleanUp();
+  process.exit(1);
+}, 600_000).unref();
 
 before(async () => {
   target = await startTarget();
