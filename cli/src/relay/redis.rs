@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Cmd, Pipeline, RedisError};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use trunkline_tokio::tunnel::{Directory, Place, Told, Unreachable};
@@ -68,7 +68,10 @@ pub(super) struct RedisDirectory {
 }
 
 struct Shared {
-    store: ConnectionManager,
+    client: Client,
+    /// Made when it is needed, and given up with the first answer that does not come. (The library's
+    /// own manager never tries again where the first try found no socket or no name.)
+    connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
     state: Mutex<State>,
     announced: Notify,
     taken: mpsc::Sender<(String, u64)>,
@@ -99,7 +102,7 @@ impl RedisDirectory {
     /// The error is one line, without the address: that may hold a password.
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let unusable = |error: RedisError| format!("the store's address is of no use: {error}");
-        let client = redis::Client::open(url).map_err(|error| match error.kind() {
+        let client = Client::open(url).map_err(|error| match error.kind() {
             redis::ErrorKind::InvalidClientConfig => {
                 "the store's address is no redis://HOST:PORT/DB \
                 and no unix:///PATH"
@@ -107,15 +110,10 @@ impl RedisDirectory {
             }
             _ => unusable(error),
         })?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_min_delay(Duration::from_millis(50))
-            .set_number_of_retries(1);
-        let store = ConnectionManager::new_lazy_with_config(client, config).map_err(unusable)?;
         let (sender, taken) = mpsc::channel(64);
         let shared = Arc::new(Shared {
-            store,
+            client,
+            connection: tokio::sync::Mutex::default(),
             state: Mutex::default(),
             announced: Notify::new(),
             taken: sender,
@@ -229,13 +227,26 @@ impl Shared {
 
     /// Asks the store one thing, in bounded time.
     async fn ask<T: redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, Gone> {
-        let mut store = self.store.clone();
-        self.within(command.query_async(&mut store)).await
+        let answer = async { command.query_async(&mut self.connected().await?).await };
+        self.within(answer).await
     }
 
     async fn ask_all<T: redis::FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Gone> {
-        let mut store = self.store.clone();
-        self.within(commands.query_async(&mut store)).await
+        let answer = async { commands.query_async(&mut self.connected().await?).await };
+        self.within(answer).await
+    }
+
+    async fn connected(&self) -> Result<MultiplexedConnection, RedisError> {
+        let mut connection = self.connection.lock().await;
+        if let Some(connection) = &*connection {
+            return Ok(connection.clone());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let made = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        *connection = Some(made.clone());
+        Ok(made)
     }
 
     async fn within<T>(
@@ -251,6 +262,10 @@ impl Shared {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
+        // Whoever makes one this very moment has its own time for that.
+        if let Ok(mut connection) = self.connection.try_lock() {
+            *connection = None;
+        }
         let mut state = self.lock();
         if state.gone.replace(Instant::now()).is_none() {
             drop(state);
