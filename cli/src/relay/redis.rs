@@ -21,7 +21,7 @@ use super::place::{decode, encode, epoch_text};
 const TIME_TO_LIVE: u64 = 12_000;
 
 /// How often keys are renewed.
-const RENEWAL: Duration = Duration::from_secs(3);
+const RENEWAL: Duration = Duration::from_secs(2);
 
 /// How soon it is tried again when the store did not answer.
 const RETRY: Duration = Duration::from_millis(300);
@@ -69,8 +69,8 @@ pub(super) struct RedisDirectory {
 
 struct Shared {
     client: Client,
-    /// Made when it is needed, and given up with the first answer that does not come. (The library's
-    /// own manager never tries again where the first try found no socket or no name.)
+    /// Made when it is needed, and given up with the first answer that does not come: the library's
+    /// own manager keeps one whose answers are only late, as they are from a host that is gone.
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
     state: Mutex<State>,
     announced: Notify,
