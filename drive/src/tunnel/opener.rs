@@ -18,10 +18,18 @@ use super::exchange::{Exchange, Sender, TunnelBody};
 use super::heads;
 use super::splice::Raw;
 use super::terminal::Terminal;
-use super::time::within;
+use super::time::{sleep, within};
 use super::typed;
 use crate::Runtime;
 use crate::mux::{Connection, Stream};
+
+/// Columns and rows of an original's terminal before it is told others.
+const ORIGINAL_SIZE: (u16, u16) = (120, 40);
+
+/// How long nothing follows the size that an original is told: its agent takes for one message what
+/// it reads at once, and what was typed right behind would be lost with the size
+/// (`docs/protocols/agent-tunnel.md`, section 7).
+const APART: Duration = Duration::from_millis(100);
 
 /// Settings of a [`Tunnel`].
 #[derive(Clone, Debug)]
@@ -169,7 +177,12 @@ impl<R: Runtime> Tunnel<R> {
             Dialect::Original => match self.open(StreamType::TERMINAL, &[]).await {
                 Ok(raw) => {
                     let terminal = Terminal::original(raw);
-                    terminal.resize(request.cols, request.rows).await.map(|()| terminal)
+                    let mut sized = Ok(());
+                    if (request.cols, request.rows) != ORIGINAL_SIZE {
+                        sized = terminal.resize(request.cols, request.rows).await;
+                        sleep::<R>(APART).await;
+                    }
+                    sized.map(|()| terminal)
                 }
                 Err(error) => Err(error),
             },
