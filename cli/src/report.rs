@@ -48,7 +48,8 @@ impl Failure {
 /// Prints one line for the user to stderr; that it cannot be printed is nobody's business.
 pub(crate) fn say(line: impl Display) {
     use std::io::Write as _;
-    let _ = writeln!(io::stderr().lock(), "trunkline: {line}");
+    // In one piece: others write there, too, and somebody reads.
+    let _ = io::stderr().lock().write_all(format!("trunkline: {line}\n").as_bytes());
 }
 
 /// Sets logging up: warnings, more with each `-v`, or what `RUST_LOG` says.

@@ -71,7 +71,9 @@ impl Relay {
         let job = Job::start(&mut trunkline(relay.into_iter().chain(options.iter().copied())));
         let mut at = None;
         eventually("the relay listens", || {
-            at = said(&job).lines().find(|line| line.contains("listens on")).map(listening);
+            let said = said(&job);
+            let mut whole = said.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            at = whole.find(|line| line.contains("listens on")).map(listening);
             at.is_some()
         });
         Self { job, at: at.unwrap() }

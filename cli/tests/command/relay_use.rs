@@ -31,7 +31,8 @@ impl Scene {
         let mut at = String::new();
         eventually("the relay listens", || {
             let said = String::from_utf8_lossy(&relay.err.so_far()).into_owned();
-            let line = said.lines().find(|line| line.contains("listens on"));
+            let mut whole = said.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let line = whole.find(|line| line.contains("listens on"));
             line.map(|line| at = listening(line)).is_some()
         });
         let url = format!("http://{at}");
