@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode, Uri};
@@ -169,6 +170,7 @@ fn rewrite(
     let headers = request.headers_mut();
     headers.remove("expect");
     relay.hide(headers);
+    drop_named(headers);
     let mut put = |name: &'static str, value: Option<HeaderValue>| {
         let name = HeaderName::from_static(name);
         match value {
@@ -204,4 +206,20 @@ fn with_slash(prefix: &str, uri: &Uri) -> Answer {
 fn smuggles(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
         || headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
+}
+
+/// Drops the headers that `Connection` names: said by a client, it must not take away what the relay
+/// says.
+fn drop_named(headers: &mut HeaderMap) {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<String> =
+        values.flat_map(|value| value.split(',')).map(|name| name.trim().to_owned()).collect();
+    let upgrades = named.iter().any(|name| name.eq_ignore_ascii_case("upgrade"));
+    for name in named.iter().filter(|name| !name.eq_ignore_ascii_case("upgrade")) {
+        headers.remove(name.as_str());
+    }
+    headers.remove(CONNECTION);
+    if upgrades {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
 }

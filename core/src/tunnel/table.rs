@@ -56,14 +56,18 @@ impl<T> Table<T> {
         self.entries.get(id).map(|(generation, _)| *generation)
     }
 
-    /// Removes a registration if it is still the one that counts, and says whether it was. So who
-    /// was replaced cannot take its successor out.
-    pub fn unregister(&mut self, id: &str, generation: Generation) -> bool {
-        let counts = self.generation(id) == Some(generation);
-        if counts {
-            self.entries.remove(id);
+    /// Takes a registration out if it is still the one that counts. So who was replaced cannot take
+    /// its successor out.
+    pub fn take(&mut self, id: &str, generation: Generation) -> Option<T> {
+        if self.generation(id) != Some(generation) {
+            return None;
         }
-        counts
+        self.entries.remove(id).map(|(_, value)| value)
+    }
+
+    /// As [`take`](Self::take); says whether it was.
+    pub fn unregister(&mut self, id: &str, generation: Generation) -> bool {
+        self.take(id, generation).is_some()
     }
 
     /// What is registered, in the order of the ids.

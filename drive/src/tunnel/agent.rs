@@ -1,7 +1,9 @@
 //! The agent's end of a tunnel: serves what the other end opens.
 
 use std::fmt;
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,39 +75,47 @@ impl<R: Network> fmt::Debug for AgentOptions<R> {
 ///
 /// Each stream is a task of its own, and fails alone. Every 20 seconds a control stream carries the
 /// agent's document, which also keeps proxies in between from dropping an idle connection.
-/// Dropping the future stops accepting; streams that live go on. Call it from within the runtime.
+/// Dropping the future stops both: streams that live go on, and when nobody else holds the connection
+/// further ones are refused and it is closed behind them. Call it from within the runtime.
 pub async fn serve_tunnel<R: Network>(
     connection: Connection<R>,
     dialect: Dialect,
     options: Arc<AgentOptions<R>>,
 ) -> CloseReason {
-    let heart = beat(connection.clone(), Arc::clone(&options));
-    R::spawn(async move {
-        let _ = heart.await;
-    });
-    while let Ok(stream) = connection.accept_stream().await {
-        let options = Arc::clone(&options);
-        R::spawn(async move { serve(stream, dialect, &options).await });
-    }
+    let mut heart = pin!(beat(&connection, &options));
+    let accept = async {
+        while let Ok(stream) = connection.accept_stream().await {
+            let options = Arc::clone(&options);
+            R::spawn(async move { serve(stream, dialect, &options).await });
+        }
+    };
+    let mut accept = pin!(accept);
+    poll_fn(|cx| {
+        // It says nothing that is waited for, and never ends before the connection.
+        let _ = heart.as_mut().poll(cx);
+        accept.as_mut().poll(cx)
+    })
+    .await;
     connection.closed().await
 }
 
-/// Tells about the agent, again and again.
-async fn beat<R: Network>(
-    connection: Connection<R>,
-    options: Arc<AgentOptions<R>>,
-) -> io::Result<()> {
+/// Tells about the agent, again and again. A time that fails is left out.
+async fn beat<R: Network>(connection: &Connection<R>, options: &AgentOptions<R>) {
     loop {
-        let stream = typed::open(&connection, StreamType::CONTROL, &[]).await?;
-        write_all(&stream, Bytes::from((options.info)())).await?;
-        stream.finish();
-        // The other end's direction ends with ours; then the stream is gone.
-        let read = within::<R, _>(options.info_interval, typed::read(&stream)).await;
-        if read.is_some() {
-            drop(stream);
-            sleep::<R>(options.info_interval).await;
+        let told = within::<R, _>(options.info_interval, tell(connection, options)).await;
+        if let Some(Err(error)) = told {
+            tracing::debug!(%error, "the agent's document was not taken");
         }
+        sleep::<R>(options.info_interval).await;
     }
+}
+
+async fn tell<R: Network>(connection: &Connection<R>, options: &AgentOptions<R>) -> io::Result<()> {
+    let stream = typed::open(connection, StreamType::CONTROL, &[]).await?;
+    write_all(&stream, Bytes::from((options.info)())).await?;
+    stream.finish();
+    // The other end's direction ends with ours; then the stream is gone.
+    typed::read(&stream).await.map(drop)
 }
 
 async fn serve<R: Network>(stream: Stream, dialect: Dialect, options: &AgentOptions<R>) {

@@ -37,8 +37,9 @@ pub async fn collect_control<R: Runtime>(
             stream.reset();
             continue;
         }
-        let (told, busy) = (Arc::clone(&told), Arc::clone(&busy));
+        let (told, place) = (Arc::clone(&told), Place(Arc::clone(&busy)));
         R::spawn(async move {
+            let _place = place;
             match within::<R, _>(TIME, collect::<R>(&stream)).await {
                 Some(Ok(document)) => {
                     stream.finish();
@@ -50,10 +51,18 @@ pub async fn collect_control<R: Runtime>(
                 }
                 None => stream.reset(),
             }
-            busy.fetch_sub(1, Ordering::Relaxed);
         });
     }
     connection.closed().await
+}
+
+/// One of the streams that are read at once, given back also when `told` panics.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 async fn collect<R: Runtime>(stream: &Stream) -> io::Result<Bytes> {

@@ -22,6 +22,8 @@ struct State {
     caller: Caller,
     /// The answer is over, or nobody wants it: nothing more goes up.
     stopped: bool,
+    /// All of the request is on its way.
+    sent: bool,
     /// Whoever sends the body, while it waits for more of it.
     sender: Option<Waker>,
     /// Why the request's body ended early.
@@ -30,12 +32,27 @@ struct State {
 
 impl Exchange {
     pub(super) fn new(stream: Shared, caller: Caller) -> Arc<Self> {
-        let state = State { caller, stopped: false, sender: None, body_error: None };
+        let state = State { caller, stopped: false, sent: false, sender: None, body_error: None };
         Arc::new(Self { stream, state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all of the answer was told, but for its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lock().caller.is_whole()
+    }
+
+    /// Whether a head of an answer has begun and is not there yet.
+    pub(super) fn has_begun(&self) -> bool {
+        self.lock().caller.has_begun()
+    }
+
+    /// Whether all of the request was sent.
+    fn is_sent(&self) -> bool {
+        self.lock().sent
     }
 
     /// Nothing more of the request is wanted.
@@ -51,7 +68,12 @@ impl Exchange {
 
     /// The request has no body, or it is over.
     pub(super) fn finish(&self) -> Result<(), TunnelError> {
-        let half_close = self.lock().caller.finish().map_err(TunnelError::Refused)?;
+        let half_close = {
+            let mut state = self.lock();
+            let half_close = state.caller.finish().map_err(TunnelError::Refused)?;
+            state.sent = true;
+            half_close
+        };
         if half_close {
             self.stream.finish();
         }
@@ -247,14 +269,19 @@ impl Body for TunnelBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.exchange.is_none()
+        self.exchange.as_ref().is_none_or(|exchange| exchange.is_whole())
     }
 }
 
 impl Drop for TunnelBody {
     fn drop(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.stop();
+        let Some(exchange) = self.exchange.take() else { return };
+        // Who knows its length stops reading there, and nothing is wrong then.
+        let done = exchange.is_whole() && exchange.is_sent();
+        exchange.stop();
+        if done {
+            exchange.stream.finish();
+        } else {
             exchange.stream.reset();
         }
     }

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use trunkline_core::tunnel::Header;
 use trunkline_core::tunnel::http::{
-    BodyLen, Callee, CalleeEvent, Config, Dialect, End, Fault, Head,
+    BodyLen, Callee, CalleeEvent, Config, Dialect, End, Fault, Head, filter_hop_by_hop,
 };
 
 use super::heads;
@@ -27,6 +27,9 @@ use crate::Runtime;
 /// How long the rest of a request that was answered may let wait for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long it is read at all.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// One call that is being served: its stream and its machine.
 struct Served {
     stream: Shared,
@@ -39,11 +42,15 @@ struct State {
     answered: bool,
     /// Whoever passes the request's body on, while it waits for more of it.
     body: Option<Waker>,
+    /// Whoever reads the rest of it behind the answer.
+    rest: Option<Waker>,
+    /// What was wrong with the request behind its head.
+    fault: Option<Fault>,
 }
 
 impl Served {
     fn new(stream: Shared, callee: Callee) -> Arc<Self> {
-        let state = State { callee, answered: false, body: None };
+        let state = State { callee, answered: false, body: None, rest: None, fault: None };
         Arc::new(Self { stream, state: Mutex::new(state) })
     }
 
@@ -81,12 +88,18 @@ impl Served {
     /// go with bytes unread is reset, and the answer with it (hazard 2).
     async fn linger<R: Runtime>(&self) {
         self.give_up_body();
-        while !self.lock().callee.is_request_over() {
-            let event = within::<R, _>(PATIENCE, poll_fn(|cx| self.poll_event(cx))).await;
-            if event.is_none() {
-                return;
+        let rest = async {
+            while !self.lock().callee.is_request_over() {
+                let next = poll_fn(|cx| {
+                    self.lock().rest = Some(cx.waker().clone());
+                    self.poll_event(cx)
+                });
+                if within::<R, _>(PATIENCE, next).await.is_none() {
+                    return;
+                }
             }
-        }
+        };
+        let _ = within::<R, _>(LONGEST, rest).await;
     }
 
     /// Answers a fault in the reference's words, or breaks the stream off.
@@ -101,10 +114,9 @@ impl Served {
                     self.linger::<R>().await;
                     // What comes behind a head that was refused is no request, and ends with the
                     // other end's patience or this one's.
-                    while let Some(Ok(Some(_))) =
-                        within::<R, _>(PATIENCE, super::typed::read(&self.stream)).await
-                    {
-                    }
+                    let rest =
+                        async { while let Ok(Some(_)) = super::typed::read(&self.stream).await {} };
+                    let _ = within::<R, _>(PATIENCE, rest).await;
                 }
             }
             None => self.stream.reset(),
@@ -140,13 +152,26 @@ impl Body for RequestBody {
             }
         }
         loop {
-            match ready!(served.poll_event(cx)) {
+            let Poll::Ready(event) = served.poll_event(cx) else {
+                let mut state = served.lock();
+                // Between the look above and this read the answer may have gone out: whoever reads
+                // the rest has lost its place as the stream's reader to this one.
+                if state.answered
+                    && let Some(rest) = state.rest.take()
+                {
+                    drop(state);
+                    rest.wake();
+                }
+                return Poll::Pending;
+            };
+            match event {
                 CalleeEvent::Body(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 CalleeEvent::BodyEnd => {
                     self.served = None;
                     return Poll::Ready(None);
                 }
                 CalleeEvent::Failed(fault) => {
+                    served.lock().fault = Some(fault.clone());
                     self.served = None;
                     return Poll::Ready(Some(Err(io::Error::other(fault))));
                 }
@@ -165,7 +190,6 @@ impl Body for RequestBody {
 }
 
 /// Serves one call: reads its head, asks the local service, and passes its answer on.
-///
 pub(super) async fn serve<R: Network>(
     stream: Shared,
     header: &Header,
@@ -212,8 +236,10 @@ async fn forward<R: Network>(
 ) -> Result<(), Stop> {
     let bad_path = |_| Stop::Answer(Fault::Path);
     let address = service.address(&head.path).map_err(bad_path)?;
-    let mut headers = heads::map(head.headers);
-    let upgrade = heads::upgrades(&headers);
+    let upgrade = head.is_upgrade();
+    let mut headers = head.headers;
+    filter_hop_by_hop(&mut headers, upgrade);
+    let mut headers = heads::map(headers);
     if !keep_host || !headers.contains_key(HOST) {
         if let Ok(host) = HeaderValue::from_str(service.authority()) {
             headers.insert(HOST, host);
@@ -224,6 +250,10 @@ async fn forward<R: Network>(
         BodyLen::Exact(length) => (true, Some(length)),
         BodyLen::Unknown => (!upgrade, None),
     };
+    if has_body && length.is_none() {
+        // Without it hyper sends no body with a GET.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let body = RequestBody { served: has_body.then(|| Arc::clone(served)), length };
     let mut request = http::Request::new(body);
     *request.method_mut() = http::Method::from_bytes(head.method.as_bytes())
@@ -235,7 +265,9 @@ async fn forward<R: Network>(
     let mut response = match first_of(called, gone).await {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
-            return Err(Stop::Answer(Fault::Target(chain(&error))));
+            // What was wrong with the request counts before what the service makes of it.
+            let fault = served.lock().fault.take();
+            return Err(Stop::Answer(fault.unwrap_or_else(|| Fault::Target(chain(&error)))));
         }
         // Nobody waits for the answer any more.
         None => return Err(Stop::Break),
@@ -263,10 +295,11 @@ async fn forward<R: Network>(
 
 /// Passes a body on as it comes, and its end as what it is.
 async fn send(stream: &Shared, mut body: Incoming) -> Result<(), Stop> {
+    // A body that never ends must not outlive whoever wanted it.
+    let mut gone = std::pin::pin!(stream.closed());
     loop {
         let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-        // A body that never ends must not outlive whoever wanted it.
-        match first_of(frame, stream.closed()).await {
+        match first_of(frame, gone.as_mut()).await {
             Some(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
                     write_all(stream, data).await.map_err(|_| Stop::Break)?;

@@ -1,10 +1,11 @@
 //! The end of a tunnel that opens streams to an agent.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,7 +39,8 @@ pub struct TunnelOptions {
     /// Whether both ends agreed on our own stream types (`docs/protocols/agent-tunnel.md`, "Our own
     /// stream types"). Default: the original's three types only.
     pub dialect: Dialect,
-    /// How long a stream's header may take, in either direction [10 s].
+    /// How long a stream's header may take from its first byte on; the answer to a forward three
+    /// times as long, because the agent connects first [10 s].
     pub header_timeout: Duration,
     /// How long the head of an answer may take [none: the caller's own deadline decides].
     pub answer_timeout: Option<Duration>,
@@ -187,7 +189,9 @@ impl<R: Runtime> Tunnel<R> {
                 Err(error) => Err(error),
             },
         };
-        self.count(opened.is_ok());
+        if opened.is_err() {
+            self.shared.failed.fetch_add(1, Ordering::Relaxed);
+        }
         opened
     }
 
@@ -196,11 +200,13 @@ impl<R: Runtime> Tunnel<R> {
     ///
     /// # Errors
     ///
-    /// `Unsupported` towards an original; `PermissionDenied` or `ConnectionRefused`, with the
-    /// agent's own text, when it refuses or cannot connect.
+    /// `Unsupported` towards an original; `ConnectionRefused`, with the agent's own text, when it
+    /// does not allow it or cannot connect.
     pub async fn open_forward(&self, host: &str, port: u16) -> io::Result<Raw> {
         let opened = self.forward(host, port).await;
-        self.count(opened.is_ok());
+        if opened.is_err() {
+            self.shared.failed.fetch_add(1, Ordering::Relaxed);
+        }
         opened
     }
 
@@ -233,11 +239,9 @@ impl<R: Runtime> Tunnel<R> {
         Ok(Raw::new(Arc::new(stream), []))
     }
 
-    fn count(&self, done: bool) {
-        self.shared.opened.fetch_add(1, Ordering::Relaxed);
-        if !done {
-            self.shared.failed.fetch_add(1, Ordering::Relaxed);
-        }
+    fn count(&self, opened: bool) {
+        let counter = if opened { &self.shared.opened } else { &self.shared.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -324,11 +328,19 @@ impl<R: Runtime> Call<R> {
         } else if !upgrade {
             sender = Some(Sender::new(Arc::clone(&exchange), body));
         }
+        let mut begun = None;
         let head = poll_fn(|cx| {
             if sender.as_mut().is_some_and(|sender| sender.poll(cx).is_ready()) {
                 sender = None;
             }
-            exchange.poll_head(cx)
+            if let Poll::Ready(head) = exchange.poll_head(cx) {
+                return Poll::Ready(head);
+            }
+            if begun.is_none() && exchange.has_begun() {
+                begun = Some(Box::pin(sleep::<R>(options.header_timeout)));
+            }
+            let late = begun.as_mut().is_some_and(|late| late.as_mut().poll(cx).is_ready());
+            if late { Poll::Ready(Err(TunnelError::NoAnswer)) } else { Poll::Pending }
         });
         let head = match options.answer_timeout {
             None => head.await,
@@ -341,7 +353,9 @@ impl<R: Runtime> Call<R> {
             // Nothing will come behind the request's head.
             exchange.stream().finish();
         }
+        let whole = exchange.is_whole();
         Ok(heads::answer(head, |length| {
+            let length = if whole { Some(0) } else { length };
             TunnelBody::new(guard.into_inner().unwrap_or(exchange), length)
         }))
     }

@@ -44,7 +44,9 @@ impl<R: Runtime> Registry<R> {
     /// Takes a tunnel out, if it is the one that was stored then; says whether it was. A late
     /// cleanup of a tunnel that was replaced changes nothing. The tunnel is not ended.
     pub fn unregister(&self, id: &str, generation: Generation) -> bool {
-        self.lock().unregister(id, generation)
+        let taken = self.lock().take(id, generation);
+        // It may be the last handle: it goes outside of the lock, since others may wake by it.
+        taken.is_some()
     }
 
     /// All ids and tunnels, by id.

@@ -10,7 +10,7 @@ use super::pieces::Pieces;
 use super::{BodyLen, Config, Dialect, End, Fault, Head, Misuse, ResponseHead, rules};
 use crate::tunnel::own::own_request_json;
 use crate::tunnel::{
-    Header, HeaderDecoder, OwnResponse, ResponseMeta, StreamType, encode_header, meta,
+    Header, HeaderDecoder, HeaderError, OwnResponse, ResponseMeta, StreamType, encode_header, meta,
 };
 
 /// Bytes behind a response that has no body, such as some handlers write to a HEAD, which are let
@@ -157,6 +157,22 @@ impl Caller {
     #[must_use]
     pub const fn is_upgraded(&self) -> bool {
         self.upgraded
+    }
+
+    /// Whether all of the response has been told but its [`End`](CallerEvent::End): it has no body, or
+    /// reached its length. However the stream ends then, it was whole.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let told = self.input.is_empty() && self.pending.is_none();
+        told && matches!(self.state, State::Body(Some(0)) | State::NoBody(_))
+    }
+
+    /// Whether a head of the response has begun and is not there yet: from then on it can be asked
+    /// for in a time that does not depend on what the other end has to do for it.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        let State::Head(decoder) = &self.state else { return false };
+        decoder.end() != HeaderError::NoHeader
     }
 
     /// Takes bytes that the stream brought; [`poll_event`](Self::poll_event) looks at them. Nothing
