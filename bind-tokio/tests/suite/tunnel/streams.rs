@@ -122,7 +122,7 @@ fn what_an_agent_tells_about_itself_arrives_again_and_again() {
             let kept = Arc::clone(&told);
             let collecting =
                 rt::spawn(collect_control(pair.tunnel.connection().clone(), move |document| {
-                    kept.lock().unwrap().push(document)
+                    kept.lock().unwrap().push(document);
                 }));
             eventually("three documents", || told.lock().unwrap().len() >= 3).await;
             assert!(told.lock().unwrap().iter().all(|text| text == r#"{"hostname":"box"}"#));
