@@ -1,5 +1,8 @@
 //! The relay: agents join it, people reach them through it.
 
+// A refusal is an answer, made once and handed on; a box around it would help nobody.
+#![allow(clippy::result_large_err)]
+
 mod access;
 mod agents;
 mod api;

@@ -34,23 +34,24 @@ fn machine() -> AgentInfo {
     let (disk_total, disk_free) = rustix::fs::statvfs(&workdir)
         .map(|disk| (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize))
         .unwrap_or_default();
-    let mut info = AgentInfo::default();
-    info.hostname = text(uname.nodename());
-    info.os = std::env::consts::OS.to_owned();
-    info.platform = value(&release, "ID", '=').unwrap_or_default();
-    info.platform_version = value(&release, "VERSION_ID", '=').unwrap_or_default();
-    info.kernel_arch = text(uname.machine());
-    info.cpu_model_name = value(&cpu, "model name", ':').unwrap_or_default();
-    info.cpu_count_logical = std::thread::available_parallelism()
-        .map_or(0, |count| i64::try_from(count.get()).unwrap_or(0));
-    info.memory_total = value(&memory, "MemTotal", ':')
-        .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-        .map_or(0, |kib| kib.saturating_mul(1024));
-    info.disk_total = disk_total;
-    info.disk_free = disk_free;
-    info.agent_version = concat!("trunkline/", env!("CARGO_PKG_VERSION")).to_owned();
-    info.workdir = workdir.to_string_lossy().into_owned();
-    info
+    AgentInfo {
+        hostname: text(uname.nodename()),
+        os: std::env::consts::OS.to_owned(),
+        platform: value(&release, "ID", '=').unwrap_or_default(),
+        platform_version: value(&release, "VERSION_ID", '=').unwrap_or_default(),
+        kernel_arch: text(uname.machine()),
+        cpu_model_name: value(&cpu, "model name", ':').unwrap_or_default(),
+        cpu_count_logical: std::thread::available_parallelism()
+            .map_or(0, |count| i64::try_from(count.get()).unwrap_or(0)),
+        memory_total: value(&memory, "MemTotal", ':')
+            .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+            .map_or(0, |kib| kib.saturating_mul(1024)),
+        disk_total,
+        disk_free,
+        agent_version: concat!("trunkline/", env!("CARGO_PKG_VERSION")).to_owned(),
+        workdir: workdir.to_string_lossy().into_owned(),
+        ..AgentInfo::default()
+    }
 }
 
 /// The first value of a name in lines of names and values.
