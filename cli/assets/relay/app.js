@@ -207,6 +207,8 @@ $("login-form").addEventListener("submit", async (event) => {
     if (response.ok) {
       $("token").value = "";
       remember(true);
+      // The form stands at the address of a machine's page too, for whoever came there first.
+      if (location.pathname !== "/") return location.reload();
       await connect();
       $("main").focus();
       return;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{ACCEPT, CACHE_CONTROL, ETAG, HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
@@ -52,9 +52,26 @@ async fn outside(
     peer: SocketAddr,
 ) -> Answer {
     if let Err(refused) = relay.admit(&request, peer) {
-        return refused;
+        return with_form(refused, &place, &request);
     }
     proxy::call(relay, place, request, peer).await
+}
+
+/// A refusal as a person needs it: a browser that opens a page gets the form to log in, which comes
+/// back to this address. At an agent's own host name the form's files are not to be had.
+fn with_form(refused: Answer, place: &Place, request: &Request<Incoming>) -> Answer {
+    let wanted = request.headers().get(ACCEPT).and_then(|types| types.to_str().ok());
+    let is_page = request.method() == Method::GET
+        && !place.prefix.is_empty()
+        && wanted.is_some_and(|types| types.contains("text/html"));
+    if refused.status() != StatusCode::UNAUTHORIZED || !is_page {
+        return refused;
+    }
+    let mut form = files::answer("/", &HeaderMap::new());
+    *form.status_mut() = StatusCode::UNAUTHORIZED;
+    form.headers_mut().remove(ETAG);
+    form.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    form
 }
 
 /// The relay's own addresses.

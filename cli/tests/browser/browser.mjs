@@ -49,7 +49,13 @@ export async function reads(locator, pattern) {
   const end = Date.now() + PATIENCE;
   let text = "";
   while (Date.now() < end) {
-    text = (await locator.allTextContents()).join("\n").replaceAll("\u00a0", " ");
+    try {
+      text = (await locator.allTextContents()).join("\n").replaceAll("\u00a0", " ");
+    } catch (error) {
+      // Between two pages there is nothing to read.
+      if (!/context was destroyed|navigat/i.test(error.message)) throw error;
+      text = "";
+    }
     if (pattern.test(text)) return text;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -214,6 +214,21 @@ test("a wrong token is refused, the right one lets in, and logging out ends it",
   await locked.kill();
 });
 
+test("whoever opens a machine's page first logs in there, and stays", async () => {
+  const locked = await startRelay({ args: ["--login-token-file", secretFile("first", "open-sesame-7f3c\n")] });
+  const agent = startAgent(locked, "shut", target.address);
+  await agent.says(/joined as shut/);
+  await withPage(browser, {}, async (page) => {
+    const answer = await page.goto(`${locked.url}shut/below`);
+    assert.equal(answer.status(), 401);
+    await page.getByLabel("Token").fill("open-sesame-7f3c");
+    await page.keyboard.press("Enter");
+    await reads(page.locator("h1"), /^target at \/below$/);
+  });
+  await agent.kill();
+  await locked.kill();
+});
+
 test("a lost relay is told, and the page finds it again", async () => {
   const first = await startRelayToRestart();
   const agent = startAgent(first, "stays", target.address);
