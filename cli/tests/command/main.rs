@@ -36,6 +36,7 @@ mod record;
 mod recording;
 mod relay_cluster;
 mod relay_http;
+mod relay_login;
 mod relay_use;
 mod sessions;
 mod signals;

@@ -180,6 +180,22 @@ fn the_store_may_die_and_come_back_without_what_it_knew() {
 }
 
 #[test]
+fn a_store_that_hangs_holds_nobody_up_for_long() {
+    let cluster = Cluster::start();
+    let (_web, web) = cluster.web("page");
+    let _agent = join(&cluster.north.at, "box1", &web, &[]);
+    cluster.south.shows("box1", "page");
+    cluster.store.signal(Signal::STOP);
+    for relay in [&cluster.north, &cluster.south] {
+        assert_eq!(relay.get("/box1/").unwrap().text(), "page");
+        relay.job.err.until("the store does not answer");
+    }
+    cluster.store.signal(Signal::CONT);
+    cluster.south.job.err.until("the store answers again");
+    cluster.south.shows("box1", "page");
+}
+
+#[test]
 fn an_agent_whose_relay_dies_is_reached_where_it_comes_back() {
     let mut cluster = Cluster::start();
     let (_web, web) = cluster.web("page");
