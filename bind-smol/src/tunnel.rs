@@ -19,8 +19,9 @@ pub use trunkline_core::tunnel::{
 #[cfg(all(unix, feature = "host"))]
 pub use trunkline_drive::tunnel::Shell;
 pub use trunkline_drive::tunnel::{
-    Allowed, Network, Raw, Target, Terminal, TerminalEvent, TerminalReader, TerminalWriter,
-    TunnelBody, TunnelError, TunnelOptions, TunnelStats, collect_control, serve_tunnel,
+    Allowed, Directory, Network, NoDirectory, Place, Raw, Target, Terminal, TerminalEvent,
+    TerminalReader, TerminalWriter, Told, TunnelBody, TunnelError, TunnelOptions, TunnelStats,
+    Unreachable, collect_control, serve_tunnel,
 };
 
 use crate::exec::Smol;
