@@ -240,10 +240,10 @@ async fn forward<R: Network>(
     let mut headers = head.headers;
     filter_hop_by_hop(&mut headers, upgrade);
     let mut headers = heads::map(headers);
-    if !keep_host || !headers.contains_key(HOST) {
-        if let Ok(host) = HeaderValue::from_str(service.authority()) {
-            headers.insert(HOST, host);
-        }
+    if (!keep_host || !headers.contains_key(HOST))
+        && let Ok(host) = HeaderValue::from_str(service.authority())
+    {
+        headers.insert(HOST, host);
     }
     let (has_body, length) = match head.body {
         BodyLen::None => (false, Some(0)),
