@@ -94,7 +94,8 @@ fn requests_with_two_lengths_or_broken_lines_smuggle_nothing() {
 #[test]
 fn the_target_learns_who_asked_and_nothing_that_is_the_relays() {
     let chain = Chain::start(Pair::Ours);
-    let request = "GET /box1/headers?a=%2Fb HTTP/1.1\r\nhost: localhost:1\r\nconnection: close, x-hop, x-forwarded-for, x-forwarded-prefix\r\n\
+    let request = "GET /box1/headers?a=%2Fb HTTP/1.1\r\nhost: localhost:1\r\n\
+        connection: close, x-hop, x-forwarded-for, x-forwarded-prefix\r\n\
         x-hop: 1\r\nkeep-alive: 5\r\nx-forwarded-for: 6.6.6.6\r\nx-forwarded-prefix: /evil\r\n\
         cookie: trunkline_session=secret; mine=1\r\n\r\n";
     let seen = raw(&chain.at, request.as_bytes()).unwrap().json();
