@@ -1,8 +1,6 @@
 //! The relay: agents join it, people reach them through it.
 // Where something is refused the error is the answer itself.
 #![allow(clippy::result_large_err)]
-// A refusal is an answer, made once and handed on; a box around it would help nobody.
-#![allow(clippy::result_large_err)]
 
 mod access;
 mod agents;
