@@ -30,7 +30,10 @@ pub(crate) use trunkline_smol::{
 pub(crate) const AGENT: &str = "agent_smol";
 
 /// Examples that run by themselves, each with how the lines it prints begin.
-pub(crate) const EXAMPLES: [(&str, &[&str]); 1] = [("echo_smol", &ECHOES)];
+pub(crate) const EXAMPLES: [(&str, &[&str]); 2] = [
+    ("echo_smol", &ECHOES),
+    ("tunnel_smol", &["200 OK: hello from /a", "200 OK: hello from /b?c=d"]),
+];
 
 /// How long one test may take; one that hangs must fail.
 const PATIENCE: Duration = Duration::from_secs(50);

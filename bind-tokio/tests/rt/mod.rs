@@ -30,7 +30,8 @@ pub(crate) use trunkline_tokio::{
 pub(crate) const AGENT: &str = "agent_tokio";
 
 /// Examples that run by themselves, each with how the lines it prints begin.
-pub(crate) const EXAMPLES: [(&str, &[&str]); 3] = [
+pub(crate) const EXAMPLES: [(&str, &[&str]); 4] = [
+    ("tunnel", &["200 OK: hello from /a", "200 OK: hello from /b?c=d"]),
     ("echo", &ECHOES),
     (
         "reverse_tunnel",
