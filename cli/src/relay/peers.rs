@@ -32,6 +32,13 @@ struct Peer {
     tunnel: OnceCell<Tunnel>,
 }
 
+impl Peer {
+    /// Whether its tunnel is still to be made, or takes streams.
+    fn is_fit(&self) -> bool {
+        self.tunnel.get().is_none_or(|tunnel| tunnel.connection().opens())
+    }
+}
+
 /// How the asking relay shows itself.
 #[derive(Debug)]
 pub(super) struct Asker<'a> {
@@ -52,7 +59,7 @@ impl Peers {
         let peer = {
             let mut peers = self.lock();
             match peers.get(id) {
-                Some(peer) if peer.epoch == place.epoch => Arc::clone(peer),
+                Some(peer) if peer.epoch == place.epoch && peer.is_fit() => Arc::clone(peer),
                 _ => {
                     let peer = Arc::new(Peer { epoch: place.epoch, tunnel: OnceCell::new() });
                     // One that led elsewhere ends once it is idle or its agent is gone from there.
