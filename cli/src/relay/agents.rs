@@ -12,13 +12,16 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Notify;
-use trunkline_tokio::tunnel::{Dialect, Place, Registry, Tunnel};
+use trunkline_tokio::tunnel::{Dialect, Generation, Place, Registry, Tunnel};
 
 /// How long it is remembered that an agent was here.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Longest text of an agent's document that is shown.
 const LONGEST: usize = 200;
+
+/// Most ports of its list that are shown.
+const FORWARDS: usize = 100;
 
 /// One agent, as long as its tunnel lives.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ pub(super) struct Agent {
     pub(super) since: u64,
     /// Another number for each tunnel, at whatever relay.
     pub(super) epoch: u64,
-    info: Mutex<Value>,
+    info: Mutex<Info>,
     last_error: Mutex<Option<String>>,
     errors: AtomicU64,
     rate: Mutex<Rate>,
@@ -54,17 +57,18 @@ impl Agent {
             address,
             since: now_ms(),
             epoch: RandomState::new().build_hasher().finish(),
-            info: Mutex::new(Value::Null),
+            info: Mutex::default(),
             last_error: Mutex::new(None),
             errors: AtomicU64::new(0),
             rate: Mutex::default(),
         })
     }
 
-    /// Takes the document that the agent tells about itself; one that is no JSON is kept out.
+    /// Takes the document that the agent tells about itself, and keeps what is shown of it; one that
+    /// is no JSON is kept out.
     pub(super) fn told(&self, document: &Bytes) {
         match serde_json::from_slice::<Value>(document) {
-            Ok(info @ Value::Object(_)) => *lock(&self.info) = info,
+            Ok(told @ Value::Object(_)) => *lock(&self.info) = Info::of(&told),
             _ => tracing::debug!(agent = self.id, "the agent's document is no JSON object"),
         }
     }
@@ -78,21 +82,9 @@ impl Agent {
     /// What the page shows.
     pub(super) fn show(&self, relay: &str) -> Shown {
         let info = lock(&self.info).clone();
-        let text = |name: &str| {
-            let text = info.get(name)?.as_str()?;
-            Some(text.chars().take(LONGEST).collect::<String>())
-        };
         let stats = self.tunnel.connection().stats();
         let calls = self.tunnel.stats();
         let own = self.tunnel.dialect() == Dialect::Own;
-        let ours = info.get("trunkline");
-        let can = |name: &str| ours.and_then(|ours| ours.get(name)?.as_bool());
-        let forwards = ours.and_then(|ours| {
-            let list = ours.get("forwards")?.as_array()?;
-            Some(
-                list.iter().filter_map(|text| text.as_str().map(str::to_owned)).take(100).collect(),
-            )
-        });
         let (up, down) = (stats.bytes_out, stats.bytes_in);
         let [requests, rate_up, rate_down] = self.rate([calls.opened, up, down]);
         Shown {
@@ -101,16 +93,7 @@ impl Agent {
             address: Some(self.address.to_string()),
             dialect: if own { "own" } else { "original" },
             relay: relay.to_owned(),
-            version: text("agent_version"),
-            hostname: text("hostname"),
-            os: text("os"),
-            platform: text("platform"),
-            arch: text("kernel_arch"),
-            cpus: info.get("cpu_count_logical").and_then(Value::as_u64),
-            memory: info.get("memory_total").and_then(Value::as_u64),
-            http: can("http"),
-            shell: can("shell"),
-            forwards,
+            info,
             streams: Some(Streams {
                 live: stats.streams as u64,
                 opened: calls.opened,
@@ -152,16 +135,8 @@ pub(super) struct Shown {
     address: Option<String>,
     dialect: &'static str,
     relay: String,
-    version: Option<String>,
-    hostname: Option<String>,
-    os: Option<String>,
-    platform: Option<String>,
-    arch: Option<String>,
-    cpus: Option<u64>,
-    memory: Option<u64>,
-    http: Option<bool>,
-    shell: Option<bool>,
-    forwards: Option<Vec<String>>,
+    #[serde(flatten)]
+    info: Info,
     streams: Option<Streams>,
     bytes: Option<Both>,
     rate: Option<Rates>,
@@ -178,21 +153,50 @@ impl Shown {
             address: None,
             dialect: if place.dialect == Dialect::Own { "own" } else { "original" },
             relay: place.relay,
-            version: None,
-            hostname: None,
-            os: None,
-            platform: None,
-            arch: None,
-            cpus: None,
-            memory: None,
-            http: None,
-            shell: None,
-            forwards: None,
+            info: Info::default(),
             streams: None,
             bytes: None,
             rate: None,
             errors: 0,
             last_error: None,
+        }
+    }
+}
+
+/// What an agent tells about itself, as far as it is shown; nothing in it is long.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Info {
+    version: Option<String>,
+    hostname: Option<String>,
+    os: Option<String>,
+    platform: Option<String>,
+    arch: Option<String>,
+    cpus: Option<u64>,
+    memory: Option<u64>,
+    http: Option<bool>,
+    shell: Option<bool>,
+    forwards: Option<Vec<String>>,
+}
+
+impl Info {
+    fn of(told: &Value) -> Self {
+        let short = |value: &Value| Some(value.as_str()?.chars().take(LONGEST).collect::<String>());
+        let text = |name: &str| short(told.get(name)?);
+        let number = |name: &str| told.get(name).and_then(Value::as_u64);
+        let ours = told.get("trunkline");
+        let can = |name: &str| ours.and_then(|ours| ours.get(name)?.as_bool());
+        let forwards = ours.and_then(|ours| ours.get("forwards")?.as_array());
+        Self {
+            version: text("agent_version"),
+            hostname: text("hostname"),
+            os: text("os"),
+            platform: text("platform"),
+            arch: text("kernel_arch"),
+            cpus: number("cpu_count_logical"),
+            memory: number("memory_total"),
+            http: can("http"),
+            shell: can("shell"),
+            forwards: forwards.map(|list| list.iter().take(FORWARDS).filter_map(short).collect()),
         }
     }
 }
@@ -228,20 +232,25 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    /// Stores an agent, in the place of one with the same id, whose tunnel ends by it. Returns once
-    /// its tunnel is over and it is taken out; says whether it was still the one that was stored.
-    pub(super) async fn serve(&self, agent: &Arc<Agent>) -> bool {
-        let generation = {
-            // Both under one lock: of two that join at once the same one must win in both.
+    /// Stores an agent, in the place of one with the same id, whose tunnel ends by it. What `tell`
+    /// does is done for the agents of one id in the order in which they are stored.
+    pub(super) fn store<T>(&self, agent: &Arc<Agent>, tell: impl FnOnce() -> T) -> (Generation, T) {
+        let stored = {
+            // All under one lock: of two that join at once the same one must win everywhere.
             let mut known = lock(&self.known);
             known.insert(agent.id.clone(), Arc::clone(agent));
-            self.registry.register(&agent.id, agent.tunnel.clone())
+            (self.registry.register(&agent.id, agent.tunnel.clone()), tell())
         };
         lock(&self.left).remove(&agent.id);
         self.joined.notify_waiters();
+        stored
+    }
+
+    /// Returns once the agent's tunnel is over and it is taken out.
+    pub(super) async fn serve(&self, agent: &Arc<Agent>, generation: Generation) {
         let reason = agent.tunnel.closed().await;
         tracing::info!(agent = agent.id, %reason, "an agent has left");
-        let was = self.registry.unregister(&agent.id, generation);
+        self.registry.unregister(&agent.id, generation);
         let mut known = lock(&self.known);
         if known.get(&agent.id).is_some_and(|known| Arc::ptr_eq(known, agent)) {
             known.remove(&agent.id);
@@ -249,7 +258,18 @@ impl Agents {
             left.retain(|_, at| at.elapsed() < REMEMBERED);
             left.insert(agent.id.clone(), Instant::now());
         }
-        was
+    }
+
+    /// The name of the agent that a part of a host name means, which has no case: one that is here,
+    /// or has left a moment ago.
+    pub(super) fn meant(&self, label: &str) -> Option<String> {
+        let same = |id: &&String| id.eq_ignore_ascii_case(label);
+        let known = lock(&self.known);
+        if known.contains_key(label) {
+            return Some(label.to_owned());
+        }
+        let here = known.keys().find(same).cloned();
+        here.or_else(|| lock(&self.left).keys().find(same).cloned())
     }
 
     /// The agent with this id, if its tunnel takes streams: one that is about to leave has left.
@@ -283,4 +303,29 @@ pub(super) fn now_ms() -> u64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_an_agent_tells_is_kept_at_length() {
+        let long = "x".repeat(100_000);
+        let told = serde_json::json!({
+            "hostname": long, "os": 5, "memory_total": -1, "cpu_count_logical": 8, "else": long,
+            "trunkline": { "shell": true, "forwards": vec![long.clone(); 1000] },
+        });
+        let info = Info::of(&told);
+        assert_eq!(info.hostname.as_deref(), Some(&long[..LONGEST]));
+        assert_eq!((info.os.as_deref(), info.memory, info.cpus), (None, None, Some(8)));
+        assert_eq!((info.http, info.shell), (None, Some(true)));
+        let forwards = info.forwards.clone().unwrap();
+        assert_eq!(forwards.len(), FORWARDS);
+        assert!(forwards.iter().all(|text| text.len() == LONGEST));
+        assert!(serde_json::to_string(&info).unwrap().len() < 32_000);
+        // The keys are there even when nothing was told.
+        let nothing = serde_json::to_value(Info::of(&Value::Null)).unwrap();
+        assert!(nothing["forwards"].is_null() && nothing.as_object().unwrap().len() == 10);
+    }
 }

@@ -83,6 +83,18 @@ impl Relay {
         }
     }
 
+    /// The name of the agent that a part of a host name means: those have no case, names have.
+    pub(super) async fn meant(&self, label: String) -> String {
+        if let Some(id) = self.agents.meant(&label) {
+            return id;
+        }
+        if !matches!(self.directory.find(&label).await, Ok(None)) {
+            return label;
+        }
+        let mut elsewhere = self.directory.list().await.into_iter().map(|(id, _)| id);
+        elsewhere.find(|id| id.eq_ignore_ascii_case(&label)).unwrap_or(label)
+    }
+
     /// The agents that other relays hold.
     pub(super) async fn elsewhere(&self) -> Vec<Shown> {
         let list = self.directory.list().await.into_iter();
@@ -102,13 +114,20 @@ impl Relay {
             dialect: agent.tunnel.dialect(),
             since_ms: agent.since,
         };
+        // What is announced last is what stands, so it is told in the order of storing.
+        let tell = || self.directory.announce(&agent.id, place);
+        let (generation, told) = self.agents.store(agent, tell);
+        // The tokens may have been read again since it was let in, and it was in no list then.
+        if !self.gate.stands(&agent.proof) {
+            agent.tunnel.abort();
+        }
         let announced = async {
-            self.directory.announce(&agent.id, place).await;
+            told.await;
             std::future::pending::<()>().await;
         };
         tokio::select! {
             () = announced => {}
-            _ = self.agents.serve(agent) => {}
+            () = self.agents.serve(agent, generation) => {}
         }
         self.directory.withdraw(&agent.id, agent.epoch).await;
     }
