@@ -1,20 +1,29 @@
 //! What the gate decides, as answers to requests.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
-use http::{Request, StatusCode};
+use http::{Extensions, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
 use super::body::{Answer, empty, text};
-use super::gate::{Gate, GateOptions, Refused};
+use super::gate::{Asked, Gate, GateOptions, Pass, Refused};
+use super::guests::Guest;
 use super::options::RelayArgs;
 use super::tokens::{Proof, Secret};
 use super::{Relay, upgrade};
 
 /// Largest form of a login, in bytes.
 const FORM: usize = 4096;
+
+/// How long that form may take.
+const FORM_TIME: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether what let somebody in still holds.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Variable of the environment with a token for logging in.
 const VARIABLE: &str = "TRUNKLINE_LOGIN_TOKEN";
@@ -44,17 +53,48 @@ impl Gate {
 }
 
 impl Relay {
-    /// Lets a person's request in, or says why not.
+    /// Lets a person's request in, to the relay's own addresses (`is_own`) or to an agent's local
+    /// service, or says why not.
     pub(super) fn admit(
         &self,
         request: &Request<Incoming>,
+        is_own: bool,
         peer: SocketAddr,
-    ) -> Result<(), Answer> {
+    ) -> Result<Pass, Answer> {
         let headers = request.headers();
         let is_websocket = upgrade::wanted(headers);
-        self.gate
-            .person(headers, request.method(), is_websocket, self.asker(headers, peer))
-            .map_err(|refused| self.refuse(refused))
+        let asked = Asked { method: request.method(), is_websocket, is_own };
+        let admitted = self.gate.person(headers, asked, self.asker(headers, peer));
+        admitted.map_err(|refused| self.refuse(refused)).inspect(|_| let_in(request.extensions()))
+    }
+
+    /// Lets in another relay of the same store, or a person, to open streams.
+    pub(super) fn admit_opener(
+        &self,
+        request: &Request<Incoming>,
+        is_relay: bool,
+        peer: SocketAddr,
+    ) -> Result<Pass, Answer> {
+        let from = self.asker(request.headers(), peer);
+        match is_relay.then(|| self.gate.peer(request.headers(), from)).flatten() {
+            Some(Ok(pass)) => {
+                let_in(request.extensions());
+                Ok(pass)
+            }
+            Some(Err(refused)) => {
+                tracing::warn!(%from, "a relay was refused: {refused}");
+                Err(self.refuse(refused))
+            }
+            None => self.admit(request, true, peer),
+        }
+    }
+
+    /// Ready when what let somebody in holds no more: its token is gone, its session is over. What
+    /// it opened is then to end. Looks once a second; cancel safe.
+    pub(super) async fn let_go_of(&self, pass: &Pass) {
+        while self.gate.holds(pass) {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Takes the relay's own secrets out of what an agent is shown.
@@ -65,13 +105,17 @@ impl Relay {
     /// `POST /-/login`.
     pub(super) async fn login(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
         let (parts, body) = request.into_parts();
-        let Ok(form) = Limited::new(body, FORM).collect().await else {
-            return text(StatusCode::BAD_REQUEST, "a login is a form with a token");
+        let form = tokio::time::timeout(FORM_TIME, Limited::new(body, FORM).collect());
+        let form = match form.await {
+            Ok(Ok(form)) => form,
+            Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "a login is a form with a token"),
+            Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the login took too long"),
         };
         let from = self.asker(&parts.headers, peer);
         match self.gate.login(&parts.headers, &form.to_bytes(), from) {
             Ok(cookie) => {
                 tracing::info!(%from, "a login");
+                let_in(&parts.extensions);
                 with_cookie(cookie)
             }
             Err(refused) => {
@@ -99,10 +143,11 @@ impl Relay {
         let headers = request.headers();
         let query = request.uri().query().unwrap_or_default();
         let from = self.asker(headers, peer);
-        self.gate.agent(id, headers, query, from).map_err(|refused| {
+        let admitted = self.gate.agent(id, headers, query, from).map_err(|refused| {
             tracing::warn!(agent = id, %from, "an agent was refused: {refused}");
             self.refuse(refused)
-        })
+        });
+        admitted.inspect(|_| let_in(request.extensions()))
     }
 
     /// Reads the tokens again, and ends the agents and sessions whose token is gone.
@@ -143,6 +188,13 @@ impl Relay {
             Refused::Origin | Refused::Host => {}
         }
         answer
+    }
+}
+
+/// Notes on a request's connection that somebody was let in.
+fn let_in(extensions: &Extensions) {
+    if let Some(guest) = extensions.get::<Arc<Guest>>() {
+        guest.let_in();
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::Relay;
 use super::agents::Shown;
 use super::body::{Answer, Body, whole};
+use super::gate::Pass;
 
 /// How often it is looked whether anything has changed.
 const TICK: Duration = Duration::from_secs(1);
@@ -54,13 +55,15 @@ pub(super) async fn agents(relay: &Relay) -> Answer {
     whole(StatusCode::OK, "application/json", list(relay).await)
 }
 
-/// `GET /-/api/events`: the same, at once and whenever it has changed.
-pub(super) fn events(relay: &Arc<Relay>) -> Answer {
+/// `GET /-/api/events`: the same, at once and whenever it has changed, for as long as
+/// what let the reader in holds.
+pub(super) fn events(relay: &Arc<Relay>, pass: Pass) -> Answer {
     let (events, body) = mpsc::channel(1);
     let relay = Arc::clone(relay);
     tokio::spawn(async move {
+        let mut ending = relay.ending.subscribe();
         let (mut last, mut quiet) = (String::new(), 0);
-        loop {
+        while relay.gate.holds(&pass) {
             let now = list(&relay).await;
             let event = if now == last {
                 quiet += 1;
@@ -72,13 +75,16 @@ pub(super) fn events(relay: &Arc<Relay>) -> Answer {
             if let Some(event) = event {
                 quiet = 0;
                 // Whoever does not read gets the newest when it does; who is gone ends this.
-                if events.send(event).await.is_err() {
-                    return;
+                tokio::select! {
+                    sent = events.send(event) => if sent.is_err() { return },
+                    () = relay.let_go_of(&pass) => return,
+                    _ = ending.wait_for(|ends| *ends) => return,
                 }
             }
             tokio::select! {
                 () = tokio::time::sleep(TICK) => {}
                 () = events.closed() => return,
+                _ = ending.wait_for(|ends| *ends) => return,
             }
         }
     });

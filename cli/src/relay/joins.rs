@@ -28,6 +28,11 @@ pub(crate) fn is_id(id: &str) -> bool {
         && !id.contains("..")
 }
 
+/// Whether a name can be the first part of a host name, too.
+pub(super) fn is_label(id: &str) -> bool {
+    !id.contains(['.', '_']) && !id.ends_with('-')
+}
+
 /// Answers an agent that wants to join, and serves its tunnel from then on.
 pub(super) fn join(
     relay: &Arc<Relay>,
@@ -37,6 +42,11 @@ pub(super) fn join(
 ) -> Answer {
     if !is_id(id) {
         return text(StatusCode::BAD_REQUEST, "missing parameters");
+    }
+    if relay.options.domain.is_some() && !is_label(id) {
+        let line = "with host names for agents (--domain) a name has letters, digits and `-` only";
+        tracing::warn!(agent = id, %peer, "an agent was refused: {line}");
+        return text(StatusCode::BAD_REQUEST, line);
     }
     let proof = match relay.admit_agent(id, &request, peer) {
         Ok(proof) => proof,

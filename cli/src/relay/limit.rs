@@ -53,14 +53,19 @@ impl Limit {
 }
 
 fn key(from: IpAddr, at: &str) -> (IpAddr, String) {
-    let network = match from.to_canonical() {
+    (network(from), at.to_owned())
+}
+
+/// The address, or the network of version six that one customer has all of.
+pub(super) fn network(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        address @ IpAddr::V6(_) if address.is_loopback() => address,
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
         address => address,
-    };
-    (network, at.to_owned())
+    }
 }
 
 #[cfg(test)]

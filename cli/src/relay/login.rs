@@ -50,20 +50,27 @@ impl Sessions {
         Some(value)
     }
 
-    /// The token that opened the session of the headers' cookie.
-    pub(super) fn opened_by(&self, headers: &HeaderMap, now: Instant) -> Option<Secret> {
-        let sessions = self.lock();
+    /// The session of the headers' cookie: its value, and the token that opened it.
+    pub(super) fn opened_by(&self, headers: &HeaderMap, now: Instant) -> Option<(Secret, Secret)> {
         // An evil sibling domain can set a cookie of the same name beside the true one.
-        cookies(headers)
-            .filter_map(|value| sessions.get(value))
-            .find(|session| now.duration_since(session.since) < LASTS)
-            .map(|session| session.token.clone())
+        cookies(headers).find_map(|value| {
+            let value = Secret::checked(std::str::from_utf8(value).ok()?).ok()?;
+            let token = self.token(&value, now)?;
+            Some((value, token))
+        })
+    }
+
+    /// The token that opened the session of this value, while it lasts.
+    pub(super) fn token(&self, value: &Secret, now: Instant) -> Option<Secret> {
+        let sessions = self.lock();
+        let session = sessions.get(value.expose())?;
+        (now.duration_since(session.since) < LASTS).then(|| session.token.clone())
     }
 
     /// Ends the session of the headers' cookie.
     pub(super) fn end(&self, headers: &HeaderMap) {
         let mut sessions = self.lock();
-        for value in cookies(headers) {
+        for value in cookies(headers).filter_map(|value| std::str::from_utf8(value).ok()) {
             sessions.remove(value);
         }
     }
@@ -99,22 +106,20 @@ pub(super) fn set_cookie(value: &str, tls: bool, domain: Option<&str>) -> Option
 }
 
 /// Takes the relay's cookie out of a request that goes on to an agent, and leaves all others.
+///
+/// As bytes: a cookie of somebody else may be of any.
 pub(super) fn strip(headers: &mut HeaderMap) {
     if cookies(headers).next().is_none() {
         return;
     }
-    let ours = |pair: &&str| pair.split('=').next().is_some_and(|name| name.trim() == COOKIE_NAME);
+    let ours = |pair: &&[u8]| name_and_value(pair).0 == COOKIE_NAME.as_bytes();
     let kept: Vec<HeaderValue> = headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|value| match value.to_str() {
-            Ok(text) => {
-                let kept: Vec<_> =
-                    text.split(';').map(str::trim).filter(|pair| !ours(pair)).collect();
-                HeaderValue::from_str(&kept.join("; ")).ok()
-            }
-            // It cannot hold the relay's, which is plain text... unless it is mixed: let it go.
-            Err(_) => None,
+        .filter_map(|value| {
+            let pairs = value.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+            let kept: Vec<_> = pairs.filter(|pair| !ours(pair)).collect();
+            HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok()
         })
         .filter(|value| !value.is_empty())
         .collect();
@@ -194,12 +199,17 @@ fn is_address(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok()
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(';')).filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        (name.trim() == COOKIE_NAME).then(|| value.trim())
-    })
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = values.flat_map(|value| value.split(|byte| *byte == b';')).map(name_and_value);
+    pairs.filter(|(name, _)| *name == COOKIE_NAME.as_bytes()).map(|(_, value)| value)
+}
+
+/// The two sides of a cookie; what has no `=` is a name alone.
+fn name_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
+    let mut sides = pair.splitn(2, |byte| *byte == b'=');
+    let mut side = || sides.next().unwrap_or_default().trim_ascii();
+    (side(), side())
 }
 
 /// 256 bits that nobody can foresee, as text.
@@ -255,8 +265,8 @@ mod tests {
         let cookie = format!("a=b; {COOKIE_NAME}=0000 ;{COOKIE_NAME}={value}; c=d");
         let headers_of = |cookie: &str| headers(&[("cookie", cookie)]);
         let open = |cookie: &str, at| {
-            let token = sessions.opened_by(&headers_of(cookie), at);
-            token.is_some_and(|token| token.is(b"user-token"))
+            let session = sessions.opened_by(&headers_of(cookie), at);
+            session.is_some_and(|(_, token)| token.is(b"user-token"))
         };
         assert!(open(&cookie, now));
         assert!(!open(&cookie, now + LASTS));
@@ -310,6 +320,16 @@ mod tests {
         strip(&mut map);
         let left: Vec<_> = map.get_all(COOKIE).iter().collect();
         assert_eq!(left, ["a=b; c=d", "trunkline_session2=x"]);
+        // Somebody else's bytes hide nothing, in front of it or behind.
+        let mut map = HeaderMap::new();
+        for value in [&b"a=\xff; trunkline_session=secret"[..], b"trunkline_session=x; b=\xc3\xa9"]
+        {
+            map.append(COOKIE, HeaderValue::from_bytes(value).unwrap());
+        }
+        assert_eq!(cookies(&map).collect::<Vec<_>>(), [&b"secret"[..], b"x"]);
+        strip(&mut map);
+        let left: Vec<_> = map.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(left, [&b"a=\xff"[..], b"b=\xc3\xa9"]);
         let mut map = headers(&[("cookie", "a=\"b;c\";  d")]);
         strip(&mut map);
         assert_eq!(map.get(COOKIE).unwrap(), "a=\"b;c\";  d");

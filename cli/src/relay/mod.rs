@@ -10,6 +10,7 @@ mod console;
 mod demo;
 mod files;
 mod gate;
+mod guests;
 mod joins;
 mod kept;
 mod limit;
@@ -37,6 +38,7 @@ use crate::report::{Failure, Outcome, say};
 use agents::Agents;
 use gate::Gate;
 use peers::Peers;
+use tokio::sync::watch;
 use trunkline_tokio::tunnel::{Directory, NoDirectory};
 
 /// A relay's state, shared by everything it does.
@@ -51,6 +53,8 @@ pub(crate) struct Relay {
     name: String,
     started: u64,
     secure: bool,
+    /// Whether the relay is to end. Whoever waits for that keeps it from ending, for a while.
+    ending: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -90,8 +94,9 @@ async fn start(mut args: RelayArgs) -> Result<server::Listening, Failure> {
         started: agents::now_ms(),
         secure: tls.is_some(),
         agents: Agents::default(),
-        directory: directory(&args)?,
+        directory: directory(&args, &gate)?,
         peers: Arc::default(),
+        ending: watch::Sender::new(false),
         gate,
         options: args,
     };
@@ -103,13 +108,17 @@ async fn start(mut args: RelayArgs) -> Result<server::Listening, Failure> {
 }
 
 /// What relays share, when there is more than one.
-fn directory(args: &RelayArgs) -> Result<Arc<dyn Directory>, Failure> {
+fn directory(args: &RelayArgs, gate: &Gate) -> Result<Arc<dyn Directory>, Failure> {
     let in_environment = || std::env::var("TRUNKLINE_STORE").ok().filter(|url| !url.is_empty());
     let Some(store) = args.store.clone().or_else(in_environment) else {
         return Ok(Arc::new(NoDirectory));
     };
     if args.advertise.is_none() {
         let line = "other relays must know how to reach this one: add --advertise URL";
+        return Err(Failure::usage(line));
+    }
+    if gate.asks() && gate.peer_token().is_none() {
+        let line = "relays of one store need a token of their own: add --peer-token-file FILE";
         return Err(Failure::usage(line));
     }
     Ok(Arc::new(redis::RedisDirectory::new(&store).map_err(Failure::usage)?))

@@ -12,6 +12,7 @@ use trunkline_tokio::tunnel::{
 };
 
 use super::body::{Answer, text};
+use super::gate::Pass;
 use super::joins::connection;
 use super::peers::RELAY_HEADER;
 use super::ways::Way;
@@ -27,13 +28,11 @@ pub(super) async fn open(
     mut request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Answer {
-    let headers = request.headers();
-    if !relay.gate.is_peer(headers)
-        && let Err(refused) = relay.admit(&request, peer)
-    {
-        return refused;
-    }
-    let is_relay = headers.contains_key(RELAY_HEADER);
+    let is_relay = request.headers().contains_key(RELAY_HEADER);
+    let pass = match relay.admit_opener(&request, is_relay, peer) {
+        Ok(pass) => pass,
+        Err(refused) => return refused,
+    };
     let found = match is_relay {
         true => Ok(relay.agents.get(id).map(Way::Here)),
         false => relay.way(id).await,
@@ -58,34 +57,46 @@ pub(super) async fn open(
     let (relay, id) = (Arc::clone(relay), id.to_owned());
     tokio::spawn(async move {
         let Some(connection) = connection(upgraded, dialect).await else { return };
-        let passed = pass_on(&relay, &id, &connection, dialect);
-        if is_relay {
-            // The other relay looks for the agent anew once this one has lost it.
-            tokio::select! {
-                () = passed => {}
-                _ = way.tunnel().closed() => {}
+        let over = async {
+            match is_relay {
+                // The other relay looks for the agent anew once this one has lost it.
+                true => drop(way.tunnel().closed().await),
+                false => std::future::pending().await,
             }
-            connection.close().await;
-        } else {
-            passed.await;
+        };
+        tokio::select! {
+            () = pass_on(&relay, &id, &connection, dialect, &pass) => {}
+            () = over => drop(connection.close().await),
+            () = relay.let_go_of(&pass) => {
+                tracing::info!(agent = id, %peer, "what let somebody in holds no more");
+                connection.abort();
+            }
         }
     });
     answer
 }
 
-/// Each stream that is opened here is opened there, and the two are joined.
-async fn pass_on(relay: &Arc<Relay>, id: &str, connection: &Connection, dialect: Dialect) {
+/// Each stream that is opened here is opened there, and the two are joined, for as long as what let
+/// the opener in holds.
+async fn pass_on(
+    relay: &Arc<Relay>,
+    id: &str,
+    connection: &Connection,
+    dialect: Dialect,
+    pass: &Pass,
+) {
     while let Ok(mut raw) = Raw::accept(connection).await {
-        let (relay, id) = (Arc::clone(relay), id.to_owned());
+        let (relay, id, pass) = (Arc::clone(relay), id.to_owned(), pass.clone());
         tokio::spawn(async move {
             let Ok(header) = read_header(&mut raw, HEADER_TIME).await else { return raw.reset() };
-            let allowed = match header.kind {
+            let fits = match header.kind {
                 StreamType::HTTP | StreamType::TERMINAL => true,
                 StreamType::OWN_HTTP | StreamType::OWN_TERMINAL | StreamType::OWN_FORWARD => {
                     dialect == Dialect::Own
                 }
                 _ => false,
             };
+            let allowed = fits && relay.gate.holds(&pass);
             let way = if allowed { relay.way(&id).await.ok().flatten() } else { None };
             let Some(way) = way.filter(|way| way.tunnel().dialect() == dialect) else {
                 return raw.reset();

@@ -29,7 +29,7 @@ pub(crate) struct RelayArgs {
     /// their tokens.
     #[arg(long, conflicts_with = "login_token_file")]
     pub(crate) no_login: bool,
-    /// Give each agent the host name NAME.DOMAIN, instead of the path /NAME/.
+    /// Give each agent the host name NAME.DOMAIN, instead of the path /NAME/, which leads there.
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Option<String>,
     /// Certificate chain in PEM: the relay speaks TLS. Needs --tls-key.
@@ -46,7 +46,8 @@ pub(crate) struct RelayArgs {
     /// listens on, when that is not every address].
     #[arg(long, value_name = "URL")]
     pub(crate) advertise: Option<String>,
-    /// File with the token by which relays of one store know each other.
+    /// File with the token by which relays of one store know each other; --store needs it where
+    /// people log in.
     #[arg(long, value_name = "FILE")]
     pub(crate) peer_token_file: Option<PathBuf>,
     /// What the relay is called on its page and by other relays [default: the host's name].

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, CACHE_CONTROL, ETAG, HOST, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CACHE_CONTROL, ETAG, HOST, HeaderMap, HeaderValue, LOCATION};
+use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
-use super::body::{Answer, text};
+use super::body::{Answer, empty, text};
 use super::proxy::Place;
 use super::{Relay, api, console, files, joins, opens, proxy};
 
@@ -26,7 +27,7 @@ pub(super) async fn answer(
     };
     // An agent's own host name has all paths but the relay's login.
     if let Some(id) = by_host(relay, &request) {
-        let place = Place { id, prefix: String::new() };
+        let place = Place { id: relay.meant(id).await, prefix: String::new() };
         return outside(relay, place, request, peer).await;
     }
     if let Some(id) = path.strip_prefix("/api/tunnel/") {
@@ -40,8 +41,32 @@ pub(super) async fn answer(
     if !joins::is_id(id) {
         return text(StatusCode::NOT_FOUND, "there is nothing here");
     }
+    // A page at a path would share the relay's own origin, which host names are there to prevent.
+    if let Some(domain) = &relay.options.domain {
+        return to_host(relay, id, domain, &request);
+    }
     let place = Place { id: id.to_owned(), prefix: format!("/{id}") };
     outside(relay, place, request, peer).await
+}
+
+/// To the agent's own host name, the port and all below the prefix as they were.
+fn to_host(relay: &Relay, id: &str, domain: &str, request: &Request<Incoming>) -> Answer {
+    if !joins::is_label(id) {
+        return text(StatusCode::NOT_FOUND, "this name can be no host name, so nothing is there");
+    }
+    let port = host(request).and_then(|host| host.rsplit_once(':')).map_or("", |(_, port)| port);
+    let port = if port.bytes().all(|byte| byte.is_ascii_digit()) { port } else { "" };
+    let colon = if port.is_empty() { "" } else { ":" };
+    let scheme = if relay.gate.is_secure(request.headers()) { "https" } else { "http" };
+    let below = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    let below = below.strip_prefix('/').and_then(|path| path.strip_prefix(id)).unwrap_or_default();
+    let slash = if below.starts_with('/') { "" } else { "/" };
+    let mut answer = empty(StatusCode::PERMANENT_REDIRECT);
+    let at = format!("{scheme}://{id}.{domain}{colon}{port}{slash}{below}");
+    if let Ok(at) = HeaderValue::from_str(&at) {
+        answer.headers_mut().insert(LOCATION, at);
+    }
+    answer
 }
 
 /// A call from outside to an agent's local service.
@@ -51,7 +76,7 @@ async fn outside(
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Answer {
-    if let Err(refused) = relay.admit(&request, peer) {
+    if let Err(refused) = relay.admit(&request, false, peer) {
         return with_form(refused, &place, &request);
     }
     proxy::call(relay, place, request, peer).await
@@ -92,12 +117,13 @@ async fn own(
         ("logout", "") if request.method() == Method::POST => relay.logout(&request, peer),
         ("open", id) => opens::open(relay, id, request, peer).await,
         _ => {
-            if let Err(refused) = relay.admit(&request, peer) {
-                return refused;
-            }
+            let pass = match relay.admit(&request, true, peer) {
+                Ok(pass) => pass,
+                Err(refused) => return refused,
+            };
             match (area, rest) {
                 ("api", "agents") if get => api::agents(relay).await,
-                ("api", "events") if get => api::events(relay),
+                ("api", "events") if get => api::events(relay, pass),
                 ("terminal", id) => console::open(relay, id, request, peer).await,
                 _ => text(StatusCode::NOT_FOUND, "there is nothing here"),
             }
@@ -108,11 +134,16 @@ async fn own(
 /// The agent whose host name the request names.
 fn by_host(relay: &Relay, request: &Request<Incoming>) -> Option<String> {
     let domain = relay.options.domain.as_deref()?;
-    let host = match request.uri().host() {
-        Some(host) => host,
-        None => request.headers().get(HOST)?.to_str().ok()?,
-    };
+    let host = host(request)?;
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
     let id = host.strip_suffix(&domain.to_ascii_lowercase())?.strip_suffix('.')?;
     joins::is_id(id).then(|| id.to_owned())
+}
+
+/// The host that the request is for, as it says.
+fn host(request: &Request<Incoming>) -> Option<&str> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(HOST)?.to_str().ok(),
+    }
 }

@@ -2,9 +2,12 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use super::gate::Gate;
+use super::guests::{Guest, Guests};
 use super::options::RelayArgs;
 use super::{Relay, routes};
 use crate::report::{Failure, Outcome, say};
@@ -30,12 +34,16 @@ const HEAD_ROOM: usize = 64 << 10;
 /// How long requests under way may take once the relay is told to end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long saying goodbye to the agents may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// A relay that listens.
 pub(super) struct Listening {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     relay: Arc<Relay>,
+    guests: Arc<Guests>,
 }
 
 /// Binds the address.
@@ -74,7 +82,8 @@ impl Listening {
     ) -> Result<Self, Failure> {
         let address = listener.local_addr();
         let address = address.map_err(|error| Failure::local(format!("no address: {error}")))?;
-        Ok(Self { listener, address, tls, relay })
+        let guests = Guests::new(relay.options.trust_forwarded);
+        Ok(Self { listener, address, tls, relay, guests })
     }
 
     /// Where it listens, as a URL.
@@ -88,47 +97,55 @@ impl Listening {
         let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(unwatched)?;
-        loop {
+        let signal = loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                _ = terminate.recv() => return Ok(self.end("SIGTERM").await),
-                _ = interrupt.recv() => return Ok(self.end("SIGINT").await),
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
                 _ = hangup.recv() => {
                     self.relay.reload();
                     continue;
                 }
             };
             match accepted {
-                Ok((socket, peer)) => self.take(socket, peer),
+                Ok((socket, peer)) => match self.guests.take(peer.ip()) {
+                    Some(guest) => self.take(socket, peer, guest),
+                    None => tracing::debug!(%peer, "too many on whose connection nobody is in yet"),
+                },
                 Err(error) => {
                     // Out of descriptors, most often: others go meanwhile.
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
-        }
-    }
-
-    async fn end(self, signal: &str) -> std::process::ExitCode {
+        };
         say(format_args!("told to end by {signal}"));
-        let farewells = self.relay.agents.list().into_iter().map(|agent| agent.tunnel.close());
+        let relay = Arc::clone(&self.relay);
+        // Whoever comes now is to find another relay.
+        drop(self);
+        tokio::select! {
+            _ = tokio::time::timeout(FAREWELL, quiet(&relay)) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let farewells = relay.agents.list().into_iter().map(|agent| agent.tunnel.close());
         let all = async {
             for farewell in farewells.collect::<Vec<_>>() {
                 farewell.await;
             }
         };
-        let _ = tokio::time::timeout(FAREWELL, all).await;
-        std::process::ExitCode::SUCCESS
+        let _ = tokio::time::timeout(GOODBYE, all).await;
+        Ok(std::process::ExitCode::SUCCESS)
     }
 
-    fn take(&self, socket: TcpStream, peer: SocketAddr) {
+    fn take(&self, socket: TcpStream, peer: SocketAddr, guest: Arc<Guest>) {
         let _ = socket.set_nodelay(true);
         let (relay, tls) = (Arc::clone(&self.relay), self.tls.clone());
         tokio::spawn(async move {
             let served = match tls {
-                None => serve(relay, socket, peer).await,
+                None => serve(relay, socket, peer, guest).await,
                 Some(tls) => match tokio::time::timeout(HEAD_TIME, tls.accept(socket)).await {
-                    Ok(Ok(socket)) => serve(relay, socket, peer).await,
+                    Ok(Ok(socket)) => serve(relay, socket, peer, guest).await,
                     Ok(Err(error)) => Err(error.to_string()),
                     Err(_) => Err("the TLS handshake took too long".to_owned()),
                 },
@@ -144,17 +161,44 @@ async fn serve(
     relay: Arc<Relay>,
     socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: SocketAddr,
+    guest: Arc<Guest>,
 ) -> Result<(), String> {
-    let service = service_fn(move |request| {
+    let mut ending = relay.ending.subscribe();
+    let known = Arc::clone(&guest);
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let relay = Arc::clone(&relay);
+        request.extensions_mut().insert(Arc::clone(&known));
         async move { Ok::<_, Infallible>(routes::answer(&relay, request, peer).await) }
     });
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_ROOM)
         .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades()
-        .await
-        .map_err(|error| error.to_string())
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => Some(served),
+        () = guest.overdue() => return Err("nobody was let in on it in time".to_owned()),
+        _ = ending.wait_for(|ends| *ends) => None,
+    };
+    let served = match served {
+        Some(served) => served,
+        None => {
+            // The relay is to end: behind the request under way there is no other.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    served.map_err(|error| error.to_string())
+}
+
+/// Ready when no request is under way any more, and no stream to an agent.
+async fn quiet(relay: &Relay) {
+    relay.ending.send_replace(true);
+    relay.ending.closed().await;
+    let live = || relay.agents.list().iter().any(|it| it.tunnel.connection().stats().streams > 0);
+    while live() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! Who may join and who may log in: tokens from files and from the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
@@ -135,6 +135,12 @@ impl Tokens {
             owner: entry.owner.clone(),
             token: Some(found.clone()),
         })
+    }
+
+    /// A name that differs from another one in case alone.
+    pub(crate) fn alike(&self) -> Option<&str> {
+        let mut seen = BTreeSet::new();
+        self.0.keys().map(String::as_str).find(|name| !seen.insert(name.to_ascii_lowercase()))
     }
 
     /// Whether what was proved once still holds with these tokens.

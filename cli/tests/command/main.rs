@@ -35,6 +35,7 @@ mod paths;
 mod record;
 mod recording;
 mod relay_cluster;
+mod relay_doors;
 mod relay_http;
 mod relay_login;
 mod relay_use;
