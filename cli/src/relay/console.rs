@@ -28,12 +28,13 @@ struct Size {
     rows: u16,
 }
 
-/// `/-/terminal/NAME?cols=..&rows=..`.
+/// `/-/terminal/NAME?cols=..&rows=..`, for as long as what let the browser in holds.
 pub(super) async fn open(
     relay: &Arc<Relay>,
     id: &str,
     mut request: Request<Incoming>,
     peer: SocketAddr,
+    pass: super::gate::Pass,
 ) -> Answer {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let number = |name: &str| {
@@ -57,7 +58,7 @@ pub(super) async fn open(
         rows: number("rows").unwrap_or(40),
         command: None,
     };
-    let id = id.to_owned();
+    let (relay, id) = (Arc::clone(relay), id.to_owned());
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
         let config = WebSocketConfig::default()
@@ -71,7 +72,13 @@ pub(super) async fn open(
         let end = match way.tunnel().open_terminal(wanted).await {
             Ok(terminal) => {
                 let (mut reader, writer) = terminal.split();
-                talk(&mut websocket, &mut reader, &writer).await
+                tokio::select! {
+                    end = talk(&mut websocket, &mut reader, &writer) => end,
+                    () = relay.let_go_of(&pass) => {
+                        writer.reset();
+                        Some(failure("the login is over"))
+                    }
+                }
             }
             Err(error) => Some(failure(&error.to_string())),
         };

@@ -124,7 +124,7 @@ async fn own(
             match (area, rest) {
                 ("api", "agents") if get => api::agents(relay).await,
                 ("api", "events") if get => api::events(relay, pass),
-                ("terminal", id) => console::open(relay, id, request, peer).await,
+                ("terminal", id) => console::open(relay, id, request, peer, pass).await,
                 _ => text(StatusCode::NOT_FOUND, "there is nothing here"),
             }
         }

@@ -99,11 +99,22 @@ fn what_a_token_opened_ends_when_the_token_is_gone() {
         authorization: Bearer login-secret\r\n\r\n";
     events.write_all(request.as_bytes()).unwrap();
     events.read_exact(&mut [0; 12]).unwrap();
+    let mut terminal = TcpStream::connect(&relay.at).unwrap();
+    terminal.set_read_timeout(Some(LONG)).unwrap();
+    let request = "GET /-/terminal/box1 HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n\
+        upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nauthorization: Bearer login-secret\r\n\r\n";
+    terminal.write_all(request.as_bytes()).unwrap();
+    terminal.read_exact(&mut [0; 12]).unwrap();
     private(&temp, "login", "other-secret\n");
     relay.job.signal(Signal::HUP);
     let mut rest = Vec::new();
     events.read_to_end(&mut rest).unwrap();
     assert!(rest.ends_with(b"0\r\n\r\n"), "it ends in order");
+    let mut rest = Vec::new();
+    let _ = terminal.read_to_end(&mut rest);
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(rest.contains("the login is over"), "{rest}");
     assert_eq!(gone.wait().code(), Some(255));
     assert!(!stays.is_over());
 }
