@@ -62,4 +62,11 @@ impl Network for Smol {
         let _ = socket.set_nodelay(true);
         Ok(FuturesIo::new(socket))
     }
+
+    fn break_off(socket: &Self::Socket) {
+        #[cfg(unix)]
+        tunnel::reset_when_closed(socket.get_ref());
+        #[cfg(not(unix))]
+        let _ = socket;
+    }
 }

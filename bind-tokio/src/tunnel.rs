@@ -62,4 +62,8 @@ impl Network for Tokio {
         let _ = socket.set_nodelay(true);
         Ok(TokioIo::new(socket))
     }
+
+    fn break_off(socket: &Self::Socket) {
+        let _ = socket.inner().set_zero_linger();
+    }
 }

@@ -183,7 +183,7 @@ async fn forward<R: Network>(
     }
     match connected {
         Ok(socket) => {
-            let joined = Raw::new(stream, [rest]).join_socket(socket).await;
+            let joined = Raw::new(stream, [rest]).join_socket_or(socket, R::break_off).await;
             if let Err(error) = joined {
                 tracing::debug!(%error, "a forwarded connection broke");
             }

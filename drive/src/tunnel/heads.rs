@@ -21,10 +21,15 @@ fn list(headers: &HeaderMap) -> Vec<(String, Bytes)> {
         .collect()
 }
 
-/// A request's head as it goes into a tunnel.
-pub(super) fn request(parts: &http::request::Parts, body: BodyLen, dialect: Dialect) -> Head {
+/// A request's head as it goes into a tunnel; without `upgrade` it no longer asks for another
+/// protocol.
+pub(super) fn request(
+    parts: &http::request::Parts,
+    body: BodyLen,
+    dialect: Dialect,
+    upgrade: bool,
+) -> Head {
     let mut headers = list(&parts.headers);
-    let upgrade = dialect == Dialect::Own && upgrades(&parts.headers);
     filter_hop_by_hop(&mut headers, upgrade);
     if dialect == Dialect::Original {
         // The original's servers keep it elsewhere; its agents would send it on.

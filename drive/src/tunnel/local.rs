@@ -64,11 +64,15 @@ impl<R: Network> LocalService<R> {
         self.base.authority().map_or("", http::uri::Authority::as_str)
     }
 
-    /// The whole address of a path and query that begins with a slash.
-    pub(super) fn address(&self, path: &str) -> Result<Uri, http::Error> {
+    /// The whole address of a path and query that begins with a slash; none where the path leads
+    /// out of the service's own.
+    pub(super) fn address(&self, path: &str) -> Option<Uri> {
         let prefix = self.base.path().trim_end_matches('/');
+        if !prefix.is_empty() && has_dots(path) {
+            return None;
+        }
         let path = if prefix.is_empty() { path.to_owned() } else { format!("{prefix}{path}") };
-        Uri::builder().scheme("http").authority(self.authority()).path_and_query(path).build()
+        Uri::builder().scheme("http").authority(self.authority()).path_and_query(path).build().ok()
     }
 
     pub(super) async fn call(
@@ -83,6 +87,15 @@ impl<R: Network> std::fmt::Debug for LocalService<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LocalService").field("base", &self.base).finish_non_exhaustive()
     }
+}
+
+/// Whether a segment of the path is `.` or `..`, in any way of writing it that a server may undo.
+fn has_dots(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    let plain = path.replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    // What stands behind a semicolon is a parameter of the segment to some servers.
+    let mut segments = plain.split(['/', '\\']);
+    segments.any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
 
 /// The runtime's tasks, as hyper sees them.

@@ -31,6 +31,8 @@ pub use error::TunnelError;
 pub use exchange::TunnelBody;
 pub use local::LocalService;
 pub use network::Network;
+#[cfg(unix)]
+pub use network::reset_when_closed;
 pub use opener::{Call, Tunnel, TunnelOptions, TunnelStats};
 pub use registry::Registry;
 #[cfg(all(unix, feature = "host"))]

@@ -270,8 +270,8 @@ pub struct Call<R: Runtime> {
 impl<R: Runtime> Call<R> {
     /// Sends the request, and gives the answer as soon as its head is there.
     ///
-    /// Hop-by-hop headers are dropped. A request with `Upgrade` is carried whole between our own
-    /// ends, and the body of an answer of status 101 is then [a duplex](TunnelBody::into_upgraded).
+    /// Hop-by-hop headers are dropped. A request with `Upgrade` and no body is carried whole between our
+    /// own ends, and the body of an answer of status 101 is then [a duplex](TunnelBody::into_upgraded).
     /// The request's body is sent while the answer comes; an answer that ends early ends it. Towards
     /// an original a body needs a known length ([`Body::size_hint`]).
     ///
@@ -307,15 +307,18 @@ impl<R: Runtime> Call<R> {
     {
         let options = &self.tunnel.shared.options;
         let (parts, body) = request.into_parts();
-        // A request that asks to switch protocols goes on behind its head.
-        let upgrade = options.dialect == Dialect::Own && heads::upgrades(&parts.headers);
+        // A request that asks to switch protocols goes on behind its head. One with a body cannot: it
+        // is carried as any other, which the local service may answer without switching.
+        let upgrade = options.dialect == Dialect::Own
+            && heads::upgrades(&parts.headers)
+            && body.is_end_stream();
         let length = match (body.is_end_stream(), body.size_hint().exact()) {
             _ if upgrade => BodyLen::Unknown,
             (true, _) | (_, Some(0)) => BodyLen::None,
             (false, Some(length)) => BodyLen::Exact(length),
             (false, None) => BodyLen::Unknown,
         };
-        let head = heads::request(&parts, length, options.dialect);
+        let head = heads::request(&parts, length, options.dialect, upgrade);
         let (caller, first) =
             Caller::new(options.dialect, &head, options.http).map_err(TunnelError::Refused)?;
         let exchange = Exchange::new(Arc::new(self.stream), caller);

@@ -16,6 +16,7 @@ use trunkline_host::pty::{Options, Pty, Size};
 
 use super::time::within;
 use super::typed::{Shared, bad_data, read, write_all};
+use crate::mux::MuxError;
 use crate::told::Told;
 use crate::{FdIo, Io as _, Runtime};
 
@@ -25,6 +26,13 @@ const ROOM: usize = 8 << 10;
 /// How long a job in the background that still has the terminal open may keep silent behind the
 /// command's end before that is told.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// How long all of that is waited for together.
+const QUIET_IN_ALL: Duration = Duration::from_secs(2);
+
+/// Bytes that are still read behind the command's end: more than a terminal holds, so that nothing
+/// of the command's own is lost.
+const BEHIND: usize = 1 << 20;
 
 /// What ends the input of a program that reads a terminal by lines.
 const END_OF_INPUT: u8 = 4;
@@ -124,6 +132,8 @@ impl<R: Runtime> Served<R> {
         let Self { stream, pty, mut output, mut input, exit, own } = self;
         let mut shown = pin!(show::<R>(&stream, &mut output, &exit, own));
         let mut typed = pin!(feed::<R>(&stream, rest, &mut input, &pty, own));
+        // Who opened the terminal may go when nobody reads or writes here: its input may be over.
+        let mut gone = pin!(stream.closed());
         let mut input_over = false;
         poll_fn(|cx| {
             if let Poll::Ready(ended) = shown.as_mut().poll(cx) {
@@ -133,7 +143,7 @@ impl<R: Runtime> Served<R> {
                 ended?;
                 input_over = true;
             }
-            Poll::Pending
+            gone.as_mut().poll(cx).map(|end| Err(MuxError::Stream(end).into()))
         })
         .await
     }
@@ -148,12 +158,19 @@ async fn show<R: Runtime>(
 ) -> io::Result<OwnExit> {
     let mut buffer = Vec::with_capacity(ROOM);
     let mut ended = None;
+    let (mut patience, mut behind) = (QUIET_IN_ALL, BEHIND);
     loop {
         buffer.clear();
         let read = poll_fn(|cx| output.poll_read(cx, &mut buffer));
         let count = match ended {
-            // A job in the background may have the terminal open for ever.
-            Some(_) => within::<R, _>(QUIET, read).await.unwrap_or(Ok(0))?,
+            // A job in the background may have the terminal open for ever, and print for ever.
+            // Only the waiting counts, not how slowly the caller takes what was printed.
+            Some(_) => {
+                let began = std::time::Instant::now();
+                let count = within::<R, _>(QUIET.min(patience), read).await.unwrap_or(Ok(0))?;
+                patience = patience.saturating_sub(began.elapsed());
+                count
+            }
             None => match either(read, poll_fn(|cx| exit.poll(cx))).await {
                 Ok(count) => count?,
                 Err(exit) => {
@@ -166,6 +183,12 @@ async fn show<R: Runtime>(
             break;
         }
         send(stream, &buffer, own).await?;
+        if ended.is_some() {
+            behind = behind.saturating_sub(count);
+            if behind == 0 || patience.is_zero() {
+                break;
+            }
+        }
     }
     let ended = match ended {
         Some(ended) => ended,
@@ -220,6 +243,7 @@ async fn feed<R: Runtime>(
     let mut frames = OwnFrames::new();
     let mut joiner = Joiner::new(Towards::Agent, Boundaries::Frames);
     let mut first = Some((rest, true));
+    let mut torn = false;
     loop {
         let next = match first.take() {
             Some(first) => Some(first),
@@ -229,7 +253,10 @@ async fn feed<R: Runtime>(
         if own {
             while !bytes.is_empty() {
                 match frames.feed(&mut bytes).map_err(bad_data)? {
-                    Some(OwnFrame::Data(typed)) => write::<R>(input, &typed).await?,
+                    Some(OwnFrame::Data(typed)) => {
+                        torn = is_torn(&typed, torn);
+                        write::<R>(input, &typed).await?;
+                    }
                     Some(OwnFrame::Resize { cols, rows }) => pty.resize(Size::new(cols, rows))?,
                     _ => {}
                 }
@@ -237,12 +264,22 @@ async fn feed<R: Runtime>(
             continue;
         }
         match joiner.feed(bytes, ends) {
-            Some(Message::Data(typed)) => write::<R>(input, &typed).await?,
+            Some(Message::Data(typed)) => {
+                torn = is_torn(&typed, torn);
+                write::<R>(input, &typed).await?;
+            }
             Some(Message::Resize { cols, rows }) => pty.resize(Size::new(cols, rows))?,
             _ => {}
         }
     }
-    write::<R>(input, &[END_OF_INPUT]).await
+    // Behind a line without its end the first one only hands that line over.
+    let ends: &[u8] = if torn { &[END_OF_INPUT; 2] } else { &[END_OF_INPUT] };
+    write::<R>(input, ends).await
+}
+
+/// Whether the input stands within a line now.
+fn is_torn(typed: &[u8], torn: bool) -> bool {
+    typed.last().map_or(torn, |last| !matches!(last, b'\n' | b'\r' | &END_OF_INPUT))
 }
 
 async fn write<R: Runtime>(input: &mut FdIo<R::Ready>, mut typed: &[u8]) -> io::Result<()> {

@@ -3,18 +3,19 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::rt::{Read, ReadBuf, Write};
+use trunkline_core::mux::StreamEnd;
 use trunkline_core::tunnel::Header;
 
 use super::typed::{self, Shared};
 use crate::Runtime;
-use crate::mux::{Connection, Stream};
+use crate::mux::{Connection, MuxError, Stream};
 
 /// Bytes read from a socket at once.
 const ROOM: usize = 32 << 10;
@@ -98,7 +99,8 @@ impl Raw {
     }
 
     /// Joins it with a socket until both directions are over. An end is passed on as an end; a
-    /// break of either side breaks the other: it is never told as an end.
+    /// break of either side breaks the other: it is never told as an end. What the socket's peer
+    /// sees of a break is up to the socket: see [`join_socket_or`](Self::join_socket_or).
     ///
     /// Dropping the future resets the stream and drops the socket.
     ///
@@ -106,10 +108,47 @@ impl Raw {
     ///
     /// When either side broke.
     pub async fn join_socket(self, socket: impl Read + Write + Unpin) -> io::Result<()> {
+        self.join_socket_or(socket, |_| ()).await
+    }
+
+    /// As [`join_socket`](Self::join_socket); calls `break_off` with the socket before it is dropped
+    /// if the stream broke before its end: a TCP socket that is just closed tells an end.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn join_socket_or<S: Read + Write + Unpin>(
+        self,
+        socket: S,
+        break_off: impl FnOnce(&S),
+    ) -> io::Result<()> {
         let stream = Arc::clone(&self.stream);
-        let joined = SocketJoin::new(self, socket).await;
+        let mut join = SocketJoin::new(self, socket);
+        let mut broken = pin!(broken(&stream));
+        let mut gone = None;
+        let joined = poll_fn(|cx| {
+            if let Poll::Ready(joined) = join.poll(cx) {
+                return Poll::Ready(joined);
+            }
+            if gone.is_none() {
+                match broken.as_mut().poll(cx) {
+                    Poll::Ready(error) => gone = Some(error),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            match stream.read_end() {
+                // What came before the break is still worth handing over; reading tells the rest.
+                None | Some(StreamEnd::Finished) => Poll::Pending,
+                Some(_) => gone.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
+            }
+        })
+        .await;
         if joined.is_err() {
             stream.reset();
+            // Behind an end that was told a break would only destroy what is still on its way.
+            if !join.down_over {
+                break_off(&join.socket);
+            }
         }
         joined
     }
@@ -122,12 +161,13 @@ impl Raw {
     pub async fn join(mut self, mut other: Self) -> io::Result<()> {
         let streams = [Arc::clone(&self.stream), Arc::clone(&other.stream)];
         let (mut there, mut back) = (Way::default(), Way::default());
+        let mut broken = pin!(either_broken(&streams));
         let joined = poll_fn(|cx| {
             let one = there.poll(cx, &mut self, &streams[1])?;
             let two = back.poll(cx, &mut other, &streams[0])?;
             match (one, two) {
                 (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-                _ => Poll::Pending,
+                _ => broken.as_mut().poll(cx).map(Err),
             }
         })
         .await;
@@ -148,12 +188,13 @@ impl Raw {
     pub async fn join_frames(self, other: Self) -> io::Result<()> {
         let streams = [self.stream, other.stream];
         let (mut there, mut back) = (Frames::default(), Frames::default());
+        let mut broken = pin!(either_broken(&streams));
         let joined = poll_fn(|cx| {
             let one = there.poll(cx, &streams[0], &streams[1])?;
             let two = back.poll(cx, &streams[1], &streams[0])?;
             match (one, two) {
                 (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-                _ => Poll::Pending,
+                _ => broken.as_mut().poll(cx).map(Err),
             }
         })
         .await;
@@ -168,6 +209,25 @@ impl std::fmt::Debug for Raw {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Raw").field("stream", &self.stream).finish_non_exhaustive()
     }
+}
+
+/// Ready once the stream broke, whoever reads or writes it just then; never where this side has
+/// ended its direction: of that stream only reading tells.
+async fn broken(stream: &Stream) -> io::Error {
+    match stream.closed().await {
+        StreamEnd::Finished => std::future::pending().await,
+        end => MuxError::Stream(end).into(),
+    }
+}
+
+/// Ready once either broke.
+async fn either_broken(streams: &[Shared; 2]) -> io::Error {
+    let (mut one, mut two) = (pin!(broken(&streams[0])), pin!(broken(&streams[1])));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(error) => Poll::Ready(error),
+        Poll::Pending => two.as_mut().poll(cx),
+    })
+    .await
 }
 
 /// One direction between two streams.
@@ -234,6 +294,12 @@ impl<S: Read + Write + Unpin> SocketJoin<S> {
         }
     }
 
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let down = self.poll_down(cx)?;
+        let up = self.poll_up(cx)?;
+        if down.is_ready() && up.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
     fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..TURNS {
             if self.down_over {
@@ -293,17 +359,6 @@ impl<S: Read + Write + Unpin> SocketJoin<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-impl<S: Read + Write + Unpin> Future for SocketJoin<S> {
-    type Output = io::Result<()>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let down = this.poll_down(cx)?;
-        let up = this.poll_up(cx)?;
-        if down.is_ready() && up.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use trunkline_core::ExitStatus;
@@ -12,7 +13,7 @@ use trunkline_core::tunnel::terminal::{
 };
 
 use super::splice::Raw;
-use super::typed::{Shared, bad_data, write_all};
+use super::typed::{Shared, bad_data};
 
 /// Most bytes of one frame of ours: small enough that a resize never waits long.
 const MOST: usize = 16 << 10;
@@ -48,7 +49,8 @@ impl Terminal {
 
     fn new(raw: Raw, rules: Rules, own: bool) -> Self {
         let (stream, first) = raw.into_parts();
-        let writer = TerminalWriter { stream: Arc::clone(&stream), own };
+        let line = Arc::default();
+        let writer = TerminalWriter { stream: Arc::clone(&stream), own, line };
         Self { reader: TerminalReader { stream, rules, first: first.into(), over: false }, writer }
     }
 
@@ -157,15 +159,43 @@ fn status(exit: OwnExit) -> ExitStatus {
     }
 }
 
-/// What goes to a terminal.
+/// What goes to a terminal. Its clones may be used by several tasks: what one call writes is never
+/// torn apart by another's.
 #[derive(Clone, Debug)]
 pub struct TerminalWriter {
     stream: Shared,
     own: bool,
+    line: Arc<Mutex<Line>>,
+}
+
+/// The message that is under way, and who waits for it.
+#[derive(Debug, Default)]
+struct Line {
+    message: Bytes,
+    /// It is input for an original: where the window cuts it, the rest needs a kind of its own.
+    cut: bool,
+    waiting: Vec<Waker>,
+}
+
+/// Whoever goes away, done or not, has the others look again: a stream wakes only one writer.
+struct Turn<'a>(&'a Mutex<Line>);
+
+impl Turn<'_> {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let waiting = std::mem::take(&mut self.line().waiting);
+        waiting.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl TerminalWriter {
-    /// Sends input. Not cancel safe: what was not sent is gone with the future.
+    /// Sends input. When the future is dropped, the frame that was under way still goes out with the
+    /// next call, and what was behind it is gone.
     ///
     /// # Errors
     ///
@@ -177,22 +207,44 @@ impl TerminalWriter {
                 let mut frame = BytesMut::with_capacity(part.len() + 3);
                 frame.extend_from_slice(&OwnFrame::data_head(part.len() as u16));
                 frame.extend_from_slice(&part);
-                write_all(&self.stream, frame.freeze()).await?;
+                self.put(frame.freeze(), false).await?;
             }
             return Ok(());
         }
         while let Some(message) = Splitter::new().data(&mut input) {
-            let mut rest = message;
-            debug_assert!(rest.len() <= MAX_MESSAGE);
-            while !rest.is_empty() {
-                poll_fn(|cx| self.stream.poll_put(cx, &mut rest)).await?;
-                if !rest.is_empty() {
-                    // The window cut the message: what is left of it needs a kind of its own.
-                    rest = Splitter::new().data(&mut rest).unwrap_or_default();
-                }
-            }
+            debug_assert!(message.len() <= MAX_MESSAGE);
+            self.put(message, true).await?;
         }
         Ok(())
+    }
+
+    /// Sends one message, behind the one that is under way.
+    async fn put(&self, message: Bytes, cut: bool) -> io::Result<()> {
+        let turn = Turn(&self.line);
+        let mut message = Some(message);
+        poll_fn(|cx| {
+            let mut line = turn.line();
+            loop {
+                while !line.message.is_empty() {
+                    let Poll::Ready(put) = self.stream.poll_put(cx, &mut line.message) else {
+                        if !line.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                            line.waiting.push(cx.waker().clone());
+                        }
+                        return Poll::Pending;
+                    };
+                    put?;
+                    if line.cut && !line.message.is_empty() {
+                        let mut rest = std::mem::take(&mut line.message);
+                        line.message = Splitter::new().data(&mut rest).unwrap_or_default();
+                    }
+                }
+                match message.take() {
+                    Some(message) => (line.message, line.cut) = (message, cut),
+                    None => return Poll::Ready(Ok(())),
+                }
+            }
+        })
+        .await
     }
 
     /// Tells the size of the window, in columns and rows.
@@ -205,7 +257,7 @@ impl TerminalWriter {
             true => OwnFrame::Resize { cols, rows }.encode(),
             false => Splitter::new().resize(cols, rows),
         };
-        write_all(&self.stream, message).await
+        self.put(message, false).await
     }
 
     /// Ends the input: what was written is read, and then the end.
