@@ -1,6 +1,7 @@
 //! Agent tunnels, inside WebSockets: a local web server behind an agent, terminals, forwards and
 //! control streams, in our own dialect and in the original's.
 
+mod breaks;
 mod calls;
 mod streams;
 mod web;
