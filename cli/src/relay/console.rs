@@ -2,25 +2,33 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{Sink, SinkExt as _, StreamExt as _};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use trunkline_core::ExitStatus;
-use trunkline_tokio::tunnel::{OwnTerminal, TerminalEvent, TerminalWriter};
+use trunkline_tokio::tunnel::{OwnTerminal, TerminalEvent, TerminalReader, TerminalWriter};
 
 use super::body::{Answer, text};
 use super::{Relay, upgrade};
 
 /// Longest message of a browser: what somebody pastes comes in several.
 const LONGEST: usize = 1 << 20;
+
+/// How often a browser is asked for a sign of life.
+const PING: Duration = Duration::from_secs(30);
+
+/// How long it may take to give one.
+const ANSWER: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct Size {
@@ -82,11 +90,14 @@ pub(super) async fn open(
             }
             Err(error) => Some(failure(&error.to_string())),
         };
-        if let Some(end) = end {
-            let _ = websocket.send(Message::Binary(framed(2, end.as_bytes()))).await;
-        }
-        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        let _ = websocket.close(Some(frame)).await;
+        let farewell = async {
+            if let Some(end) = end {
+                let _ = websocket.send(Message::Binary(framed(2, end.as_bytes()))).await;
+            }
+            let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+            let _ = websocket.close(Some(frame)).await;
+        };
+        let _ = timeout(ANSWER, farewell).await;
     });
     answer
 }
@@ -94,33 +105,50 @@ pub(super) async fn open(
 /// Moves bytes both ways; what is to be told about the end, unless the browser has gone.
 async fn talk(
     websocket: &mut WebSocketStream<upgrade::Io>,
-    reader: &mut trunkline_tokio::tunnel::TerminalReader,
+    reader: &mut TerminalReader,
     writer: &TerminalWriter,
 ) -> Option<String> {
+    let (mut sink, mut source) = websocket.split();
+    // Neither direction waits for the other: a command may read only what it can answer.
+    let shown = show(&mut sink, reader);
+    let typed = async {
+        // A browser answers pings, so one that has gone without a word is silent.
+        while let Ok(Some(Ok(message))) = timeout(PING + ANSWER, source.next()).await {
+            match message {
+                // Why it cannot be written the other direction tells.
+                Message::Binary(message) => drop(input(writer, message).await),
+                Message::Ping(_) | Message::Pong(_) => {}
+                _ => break,
+            }
+        }
+    };
+    tokio::select! {
+        end = shown => end,
+        () = typed => {
+            writer.reset();
+            None
+        }
+    }
+}
+
+/// Sends what the terminal shows; what is to be told about its end, unless the browser has gone.
+async fn show(
+    sink: &mut (impl Sink<Message> + Unpin),
+    reader: &mut TerminalReader,
+) -> Option<String> {
+    let mut pings = tokio::time::interval_at(Instant::now() + PING, PING);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let message = tokio::select! {
+            _ = pings.tick() => Message::Ping(Bytes::new()),
             event = reader.next() => match event {
-                Ok(Some(TerminalEvent::Output(output))) => {
-                    websocket.send(Message::Binary(framed(0, &output))).await.ok()?;
-                }
+                Ok(Some(TerminalEvent::Output(output))) => Message::Binary(framed(0, &output)),
                 Ok(Some(TerminalEvent::End(status))) => return Some(told(&status)),
                 Ok(_) => return Some(failure("the terminal is over")),
                 Err(error) => return Some(failure(&error.to_string())),
             },
-            message = websocket.next() => match message {
-                Some(Ok(Message::Binary(message))) => {
-                    if input(writer, message).await.is_err() {
-                        // The reading side tells how it ended.
-                        continue;
-                    }
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                _ => {
-                    writer.reset();
-                    return None;
-                }
-            },
-        }
+        };
+        sink.send(message).await.ok()?;
     }
 }
 

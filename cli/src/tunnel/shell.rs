@@ -86,38 +86,60 @@ fn finish(end: End) -> Outcome {
 }
 
 /// Moves what is typed there and what is shown here, until the end.
-async fn talk(
-    reader: &mut TerminalReader,
-    writer: &TerminalWriter,
-    escapes: bool,
-) -> io::Result<End> {
+async fn talk(reader: &mut TerminalReader, writer: &TerminalWriter, raw: bool) -> io::Result<End> {
     let mut resized = signal(SignalKind::window_change())?;
-    // What is typed must not wait for what is shown, nor the other way round.
-    let typed = type_in(writer.clone(), escapes);
-    let mut typed = std::pin::pin!(typed);
-    let mut typing = true;
     let mut stdout = FdIo::writer(io::stdout().as_fd())?;
-    loop {
-        tokio::select! {
-            event = reader.next() => match event? {
+    // None of these waits for another: a terminal that takes no output can still be left, and a
+    // command that reads nothing still be watched.
+    let shown = async {
+        loop {
+            match reader.next().await? {
                 Some(TerminalEvent::Output(output)) => show(&mut stdout, &output).await?,
                 Some(TerminalEvent::End(status)) => return Ok(End::Status(status)),
                 _ => return Ok(End::Status(ExitStatus::Ended)),
-            },
-            hung_up = &mut typed, if typing => {
-                typing = false;
-                if hung_up {
-                    writer.reset();
-                    return Ok(End::HungUp);
-                }
-            }
-            _ = resized.recv() => {
-                if let Some((cols, rows)) = tty::size() {
-                    // Of a terminal that is over, reading tells.
-                    let _ = writer.resize(cols, rows).await;
-                }
             }
         }
+    };
+    let typed = async {
+        if !type_in(writer.clone(), raw).await {
+            std::future::pending::<()>().await;
+        }
+    };
+    let sizes = async {
+        while resized.recv().await.is_some() {
+            if let Some((cols, rows)) = tty::size() {
+                // Of a terminal that is over, reading tells.
+                let _ = writer.resize(cols, rows).await;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    // A terminal that was set up is to be set back; without one a signal may do what it does.
+    let told = match raw {
+        true => Some(crate::signals::asked_to_end()?),
+        false => None,
+    };
+    let told = async {
+        match told {
+            Some(told) => tokio::select! {
+                number = told => number,
+                _ = tokio::signal::ctrl_c() => SignalKind::interrupt().as_raw_value(),
+            },
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        end = shown => end,
+        () = typed => {
+            writer.reset();
+            Ok(End::HungUp)
+        }
+        number = told => {
+            writer.reset();
+            Ok(End::Status(ExitStatus::Signaled(number)))
+        }
+        () = sizes => Ok(End::HungUp),
     }
 }
 
