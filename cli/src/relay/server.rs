@@ -140,6 +140,7 @@ impl Listening {
 
     fn take(&self, socket: TcpStream, peer: SocketAddr, guest: Arc<Guest>) {
         let _ = socket.set_nodelay(true);
+        watch(&socket);
         let (relay, tls) = (Arc::clone(&self.relay), self.tls.clone());
         tokio::spawn(async move {
             let served = match tls {
@@ -154,6 +155,19 @@ impl Listening {
                 tracing::debug!(%peer, "a connection ended badly: {error}");
             }
         });
+    }
+}
+
+/// Has the system find out about peers that went without a word, some 90 seconds later. A peer that
+/// only does not read is none of them, so there is no bound on what waits to be sent.
+fn watch(socket: &TcpStream) {
+    use rustix::net::sockopt;
+    let _ = sockopt::set_socket_keepalive(socket, true);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = sockopt::set_tcp_keepidle(socket, Duration::from_secs(60));
+        let _ = sockopt::set_tcp_keepintvl(socket, Duration::from_secs(10));
+        let _ = sockopt::set_tcp_keepcnt(socket, 3);
     }
 }
 

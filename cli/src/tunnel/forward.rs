@@ -127,22 +127,30 @@ async fn listen(listener: TcpListener, rule: Rule, way: Arc<Way>) {
     }
 }
 
+/// Has the socket's peer see a break, once it is dropped: a close alone would tell an end.
+fn break_off(socket: &TcpStream) {
+    let _ = socket.set_zero_linger();
+}
+
 async fn carry(socket: TcpStream, rule: &Rule, way: &Way) {
     let _ = socket.set_nodelay(true);
     let tunnel = match way.tunnel().await {
         Ok(tunnel) => tunnel,
         Err(failure) => {
             failure.report();
-            return;
+            return break_off(&socket);
         }
     };
     match tunnel.open_forward(&rule.host, rule.host_port).await {
         Ok(raw) => {
-            if let Err(error) = raw.join_socket(TokioIo::new(socket)).await {
+            let joined =
+                raw.join_socket_or(TokioIo::new(socket), |socket| break_off(socket.inner())).await;
+            if let Err(error) = joined {
                 tracing::info!(%error, "a forwarded connection broke");
             }
         }
         Err(error) => {
+            break_off(&socket);
             say(format_args!("cannot forward to {}:{}: {error}", rule.host, rule.host_port));
         }
     }
