@@ -14,9 +14,9 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use trunkline_tokio::tunnel::{Dialect, Misuse, TunnelBody, TunnelError};
 
-use super::Relay;
 use super::body::{Answer, Body, empty, text};
 use super::kept::{MaybeBody, keep};
+use super::{Relay, upgrade};
 
 /// Times a call is begun before it is given up: agents that come back replace their tunnel.
 const TRIES: usize = 3;
@@ -80,7 +80,9 @@ async fn exchange(
         };
         let Some(mut request) = whole.take() else { break };
         if way.tunnel().dialect() == Dialect::Original {
-            if request.headers().contains_key(UPGRADE) {
+            // A WebSocket cannot do without. Whoever offers another protocol can do with this one,
+            // and so can whoever sends a body along: the tunnel drops the offer.
+            if upgrade::wanted(request.headers()) && request.body().is_end_stream() {
                 drop(call);
                 return Err(refused(&TunnelError::Refused(Misuse::Upgrade)));
             }
