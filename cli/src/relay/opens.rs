@@ -90,7 +90,9 @@ async fn pass_on(
         tokio::spawn(async move {
             let Ok(header) = read_header(&mut raw, HEADER_TIME).await else { return raw.reset() };
             let fits = match header.kind {
-                StreamType::HTTP | StreamType::TERMINAL => true,
+                StreamType::HTTP => true,
+                // Its messages are frames, which are kept apart towards originals only.
+                StreamType::TERMINAL => dialect == Dialect::Original,
                 StreamType::OWN_HTTP | StreamType::OWN_TERMINAL | StreamType::OWN_FORWARD => {
                     dialect == Dialect::Own
                 }

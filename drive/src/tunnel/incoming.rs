@@ -234,8 +234,7 @@ async fn forward<R: Network>(
     service: &LocalService<R>,
     keep_host: bool,
 ) -> Result<(), Stop> {
-    let bad_path = |_| Stop::Answer(Fault::Path);
-    let address = service.address(&head.path).map_err(bad_path)?;
+    let address = service.address(&head.path).ok_or(Stop::Answer(Fault::Path))?;
     let upgrade = head.is_upgrade();
     let mut headers = head.headers;
     filter_hop_by_hop(&mut headers, upgrade);

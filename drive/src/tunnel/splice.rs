@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBuf, Write};
 use trunkline_core::mux::StreamEnd;
 use trunkline_core::tunnel::Header;
@@ -186,8 +186,8 @@ impl Raw {
     ///
     /// As there.
     pub async fn join_frames(self, other: Self) -> io::Result<()> {
+        let (mut there, mut back) = (Frames::new(self.first), Frames::new(other.first));
         let streams = [self.stream, other.stream];
-        let (mut there, mut back) = (Frames::default(), Frames::default());
         let mut broken = pin!(either_broken(&streams));
         let joined = poll_fn(|cx| {
             let one = there.poll(cx, &streams[0], &streams[1])?;
@@ -362,46 +362,74 @@ impl<S: Read + Write + Unpin> SocketJoin<S> {
     }
 }
 
-/// One direction between two streams whose frames are kept.
-#[derive(Default)]
+/// One direction between two streams whose frames are messages.
 struct Frames {
-    /// The frame that is being read; longer ones than any message are passed on in pieces.
+    /// What came along with the header, as messages.
+    first: VecDeque<Bytes>,
+    /// The message that is being read; longer ones than any are passed on in several.
     whole: BytesMut,
+    /// The message that is being written.
     pending: Bytes,
+    /// Its first byte, which says what it is.
+    kind: u8,
     over: bool,
 }
 
 impl Frames {
+    fn new(first: VecDeque<Bytes>) -> Self {
+        Self { first, whole: BytesMut::new(), pending: Bytes::new(), kind: 0, over: false }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, from: &Stream, to: &Stream) -> io::Result<Poll<()>> {
         for _ in 0..TURNS {
-            if self.over {
-                return Ok(Poll::Ready(()));
-            }
             if !self.pending.is_empty() {
                 match to.poll_put(cx, &mut self.pending) {
                     Poll::Pending => return Ok(Poll::Pending),
                     Poll::Ready(put) => put?,
                 };
+                if !self.pending.is_empty() {
+                    // The window cut the message: the rest needs a kind of its own.
+                    let mut rest = BytesMut::with_capacity(1 + self.pending.len());
+                    rest.put_u8(self.kind);
+                    rest.extend_from_slice(&self.pending);
+                    self.pending = rest.freeze();
+                }
                 continue;
             }
-            match from.poll_frame(cx) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(read) => match read? {
-                    Some((bytes, true)) if self.whole.is_empty() => self.pending = bytes,
-                    Some((bytes, ends)) => {
-                        self.whole.extend_from_slice(&bytes);
-                        if ends || self.whole.len() >= ROOM {
-                            self.pending = self.whole.split().freeze();
+            if self.over {
+                to.finish();
+                return Ok(Poll::Ready(()));
+            }
+            let read = match self.first.pop_front() {
+                Some(bytes) => Poll::Ready(Ok(Some((bytes, true)))),
+                None => from.poll_frame(cx),
+            };
+            let Poll::Ready(read) = read else { return Ok(Poll::Pending) };
+            match read? {
+                Some((bytes, true)) if self.whole.is_empty() => self.send(bytes),
+                Some((bytes, ends)) => {
+                    self.whole.extend_from_slice(&bytes);
+                    if ends || self.whole.len() >= ROOM {
+                        let message = self.whole.split().freeze();
+                        self.send(message);
+                        if !ends {
+                            self.whole.put_u8(self.kind);
                         }
                     }
-                    None => {
-                        to.finish();
-                        self.over = true;
-                    }
-                },
+                }
+                None => {
+                    let message = self.whole.split().freeze();
+                    self.send(message);
+                    self.over = true;
+                }
             }
         }
         cx.waker().wake_by_ref();
         Ok(Poll::Pending)
+    }
+
+    fn send(&mut self, message: Bytes) {
+        self.kind = message.first().copied().unwrap_or_default();
+        self.pending = message;
     }
 }
