@@ -36,6 +36,21 @@ fn an_original_gets_what_it_can_carry_and_the_rest_is_refused_clearly() {
     assert_eq!(web_socket(&chain.at), 501);
 }
 
+#[test]
+fn a_body_is_never_lost_to_an_offer_of_another_protocol() {
+    for pair in [Pair::Ours, Pair::OurRelay] {
+        let chain = Chain::start(pair);
+        for offer in ["websocket", "h2c"] {
+            let request = format!(
+                "POST /box1/echo HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade, close\r\nupgrade: {offer}\r\n\
+                 content-length: 5\r\n\r\nhello"
+            );
+            let echoed = raw(&chain.at, request.as_bytes()).unwrap();
+            assert_eq!((echoed.status, echoed.text().as_str()), (200, "hello"), "{offer}");
+        }
+    }
+}
+
 /// Asks for a WebSocket, sends a message and wants it back; says the status.
 fn web_socket(at: &str) -> u16 {
     let mut stream = TcpStream::connect(at).unwrap();

@@ -1,6 +1,6 @@
 //! Terminals and forwarded ports through a relay, and who is let in.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 
@@ -77,6 +77,8 @@ fn a_shell_ends_with_what_its_command_ended_with() {
     assert_eq!((ended.code, ended.out.len()), (Some(3), 300_000), "all of it, to the last byte");
     let ended = run_with(&mut scene.command("shell", &["--", "cat"]), b"typed\n");
     assert_eq!(ended.code, Some(0), "the end of the input is passed on: {ended:?}");
+    let ended = run_with(&mut scene.command("shell", &["--", "cat"]), b"within a line");
+    assert_eq!(ended.code, Some(0), "within a line too: {ended:?}");
 }
 
 #[test]
@@ -100,6 +102,24 @@ fn a_shell_has_the_size_of_its_terminal_and_follows_it() {
     job.out.until("22 77");
     job.out.until("code 4");
     assert_eq!(job.wait().code(), Some(0));
+}
+
+#[test]
+fn a_shell_that_is_told_to_end_sets_its_terminal_back() {
+    let scene = Scene::start(&["--shell"]);
+    let pid = scene.temp.file("pid");
+    let line = format!(
+        "before=$(stty -g); TRUNKLINE_LOGIN_TOKEN=login-secret sh -c 'echo $$ > {pid}; exec \"$T\" \
+         shell --relay {} box1 -- sh -c \"echo ready; exec sleep 1000\"'; echo code $?; \
+         test \"$before\" = \"$(stty -g)\" && echo set back",
+        scene.url
+    );
+    let job = on_terminal(&line);
+    job.out.until("ready");
+    let pid = std::fs::read_to_string(pid).unwrap();
+    assert!(Command::new("kill").args(["-TERM", pid.trim()]).status().unwrap().success());
+    job.out.until("code 143");
+    job.out.until("set back");
 }
 
 /// The process that runs on the terminal of a `script`.
@@ -160,7 +180,8 @@ fn a_port_leads_where_the_agent_allows_and_ends_are_passed_on() {
     assert!(echoed == sent, "{} of {} bytes", echoed.len(), sent.len());
     let mut refused = TcpStream::connect(listening(&lines[1])).unwrap();
     refused.set_read_timeout(Some(LONG)).unwrap();
-    assert!(matches!(refused.read(&mut [0]), Ok(0) | Err(_)));
+    let met = refused.read(&mut [0]).unwrap_err();
+    assert_eq!(met.kind(), ErrorKind::ConnectionReset, "what was refused has no end");
     eventually("it is told", || {
         String::from_utf8_lossy(&forward.err.so_far())
             .contains("this agent does not allow 127.0.0.1:1")
