@@ -229,3 +229,22 @@ fn a_lost_link_fails_every_call_and_hangs_none() {
         }
     });
 }
+
+#[test]
+fn a_prefix_of_the_service_is_not_left() {
+    rt::each(async || {
+        let web = Web::new().await;
+        let mut options = AgentOptions::default();
+        let base = format!("http://127.0.0.1:{}/below/", web.port);
+        options.http = Some(LocalService::new(&base).unwrap());
+        let pair = pair(Dialect::Own, options);
+        for path in ["/..", "/a/../../b", "/%2e%2E/b", "/.%2e/b", "/..%2fb", "/..%5Cb", "/..;x/b"] {
+            let answer = pair.tunnel.open_http(get(path)).await.unwrap();
+            assert_eq!(answer.status(), 400, "{path}");
+        }
+        for path in ["/", "/...", "/a..b", "/a?x=/../b"] {
+            let answer = pair.tunnel.open_http(get(path)).await.unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+        }
+    });
+}
