@@ -44,7 +44,7 @@ pub type AgentOptions = tunnel::AgentOptions<Tokio>;
 pub type LocalService = tunnel::LocalService<Tokio>;
 
 /// Reads the header of a stream that the other end opened; see
-/// [`trunkline_drive::tunnel::Raw::header`].
+/// [`trunkline_drive::tunnel::Raw::header`]. Cancel safe.
 ///
 /// # Errors
 ///

@@ -98,7 +98,9 @@ fn offered() -> BTreeSet<String> {
 #[test]
 fn no_future_is_forgotten_in_the_table() {
     let (files, mux) = (super::files_given_up::FUTURES, super::mux::cancel::FUTURES);
+    let (dialled, tunnel) = (super::websocket::cancel::FUTURES, super::tunnel::FUTURES);
     let listed = FUTURES.iter().map(|(name, _)| *name).chain(files).chain(RECORDED).chain(mux);
+    let listed = listed.chain(dialled).chain(tunnel);
     let listed: BTreeSet<_> = listed.map(str::to_owned).collect();
     assert_eq!(offered(), listed);
 }

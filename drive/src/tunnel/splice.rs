@@ -11,8 +11,9 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBuf, Write};
 use trunkline_core::mux::StreamEnd;
-use trunkline_core::tunnel::Header;
+use trunkline_core::tunnel::{Header, HeaderDecoder};
 
+use super::time::within;
 use super::typed::{self, Shared};
 use crate::Runtime;
 use crate::mux::{Connection, MuxError, Stream};
@@ -28,11 +29,14 @@ pub struct Raw {
     stream: Shared,
     /// What had come with the header.
     first: VecDeque<Bytes>,
+    /// What came of a header that is being read.
+    header: HeaderDecoder,
 }
 
 impl Raw {
     pub(super) fn new(stream: Shared, first: impl IntoIterator<Item = Bytes>) -> Self {
-        Self { stream, first: first.into_iter().filter(|bytes| !bytes.is_empty()).collect() }
+        let first = first.into_iter().filter(|bytes| !bytes.is_empty()).collect();
+        Self { stream, first, header: HeaderDecoder::new() }
     }
 
     /// The next stream that the other end of a connection opens, its header still to be read.
@@ -44,17 +48,28 @@ impl Raw {
         connection.accept_stream().await.map(|stream| Self::new(Arc::new(stream), []))
     }
 
-    /// Reads the header that the stream begins with. Not cancel safe: what was read is gone.
+    /// Reads the header that the stream begins with. Cancel safe: a further call goes on where the
+    /// last one was.
     ///
     /// # Errors
     ///
     /// When it is not whole within the time, is none, or the stream ends badly.
     pub async fn header<R: Runtime>(&mut self, limit: Duration) -> io::Result<Header> {
-        let (header, rest) = typed::read_header::<R>(&self.stream, limit).await?;
-        if !rest.is_empty() {
-            self.first.push_back(rest);
-        }
-        Ok(header)
+        let read = async {
+            loop {
+                let Some(mut bytes) = poll_fn(|cx| self.poll_read(cx)).await? else {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, self.header.end()));
+                };
+                let header = self.header.feed(&mut bytes).map_err(typed::bad_data)?;
+                if !bytes.is_empty() {
+                    self.first.push_front(bytes);
+                }
+                if let Some(header) = header {
+                    return Ok(header);
+                }
+            }
+        };
+        within::<R, _>(limit, read).await.unwrap_or_else(|| Err(typed::late_header()))
     }
 
     /// The stream itself, and what came before it was asked for: that is read first.

@@ -70,10 +70,12 @@ pub(crate) async fn read_header<R: Runtime>(
             }
         }
     };
-    within::<R, _>(limit, read).await.unwrap_or_else(|| {
-        let text = "the header of a stream did not come in time";
-        Err(io::Error::new(io::ErrorKind::TimedOut, text))
-    })
+    within::<R, _>(limit, read).await.unwrap_or_else(|| Err(late_header()))
+}
+
+/// The error of a header that did not come in time.
+pub(crate) fn late_header() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the header of a stream did not come in time")
 }
 
 pub(crate) fn bad_data(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

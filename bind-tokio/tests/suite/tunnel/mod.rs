@@ -13,6 +13,9 @@ use crate::cases::wire::Line;
 use crate::rt::tunnel::{AgentOptions, Dialect, Tunnel, TunnelOptions};
 use crate::rt::{self, CloseReason, Connection, Task};
 
+/// What the binding itself has of futures beyond those of `drive`, given up here.
+pub(crate) const FUTURES: [&str; 1] = ["tunnel.rs read_header"];
+
 const DIALECTS: [Dialect; 2] = [Dialect::Own, Dialect::Original];
 
 /// A tunnel, the agent that serves it, and the link between them.

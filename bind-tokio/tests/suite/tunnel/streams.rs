@@ -9,10 +9,10 @@ use trunkline_core::ExitStatus;
 
 use super::{DIALECTS, pair};
 use crate::cases::mux::wires::Kind;
-use crate::cases::support::eventually;
+use crate::cases::support::{cancel_at, eventually};
 use crate::rt::tunnel::{
-    AgentOptions, Dialect, OwnTerminal, Registry, Shell, Target, TerminalEvent, Tunnel,
-    TunnelOptions, collect_control,
+    AgentOptions, Dialect, OwnTerminal, Raw, Registry, Shell, StreamType, Target, TerminalEvent,
+    Tunnel, TunnelOptions, collect_control,
 };
 use crate::rt::{self, CloseReason};
 
@@ -29,6 +29,25 @@ fn with_shell() -> AgentOptions {
     let mut options = AgentOptions::default();
     options.shell = Some(Shell::new());
     options
+}
+
+#[test]
+fn a_header_given_up_at_any_poll_is_read_all_the_same() {
+    rt::each(async || {
+        for at in 1..6 {
+            let (agent, relay, _line) = Kind::WebSocket.pair();
+            let tunnel = Tunnel::new(relay, TunnelOptions::default());
+            let _opened = tunnel.open(StreamType(0x7f), b"metadata").await.unwrap();
+            let mut raw = Raw::accept(&agent).await.unwrap();
+            let header = loop {
+                let reading = rt::tunnel::read_header(&mut raw, Duration::from_secs(50));
+                if let Some(header) = cancel_at(at, reading).await {
+                    break header.unwrap();
+                }
+            };
+            assert_eq!((header.kind, &header.metadata[..]), (StreamType(0x7f), &b"metadata"[..]));
+        }
+    });
 }
 
 #[test]

@@ -5,6 +5,19 @@ use crate::cases::support::cancel_at;
 use crate::rt::{self, DialOptions};
 
 /// Dials again and again, given up at the first poll, the second and so on, until one is done.
+/// Dialling, given up here, and what a WebSocket is read and written with, which only the driver of a
+/// connection polls: its tests are those of the multiplexers, which run inside WebSockets as well.
+/// `accept_upgraded` is ready at its first poll.
+pub(crate) const FUTURES: [&str; 7] = [
+    "websocket.rs accept_upgraded",
+    "websocket.rs dial",
+    "websocket.rs poll_flush",
+    "websocket.rs poll_read",
+    "websocket.rs poll_shutdown",
+    "websocket.rs poll_write",
+    "websocket.rs poll_write_vectored",
+];
+
 async fn dial_given_up(tls: bool) {
     let (listener, port) = rt::listen().await;
     let (file, config) = certificate();

@@ -1,7 +1,7 @@
 //! WebSockets: dialled and accepted over real sockets, and against a peer that speaks its frames by
 //! hand. What every wire must hold runs inside them as well: see [`mux`](super::mux).
 
-mod cancel;
+pub(crate) mod cancel;
 mod dial;
 mod ends;
 mod frames;
