@@ -18,7 +18,8 @@ pub(crate) struct RelayArgs {
     /// Address and port to listen on; port 0 picks one.
     #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     pub(crate) listen: String,
-    /// File with a line 'NAME TOKEN [OWNER]' for each agent that may join; reread on SIGHUP.
+    /// File with a line 'NAME TOKEN' or 'NAME TOKEN OWNER' for each agent that may join; reread on
+    /// SIGHUP.
     #[arg(long, value_name = "FILE")]
     pub(crate) tokens: Option<PathBuf>,
     /// File with the token that lets people in: the page, the proxy, shell and forward. The

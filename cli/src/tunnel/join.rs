@@ -21,7 +21,7 @@ use crate::report::{Failure, Outcome, say};
 /// second, doubling up to a minute.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct JoinArgs {
-    /// Address of the relay: wss://HOST[:PORT], or ws:// for one without TLS.
+    /// Address of the relay: wss://HOST or wss://HOST:PORT; ws:// for one without TLS.
     #[arg(value_name = "URL")]
     pub(crate) relay: String,
     /// The name to join under.

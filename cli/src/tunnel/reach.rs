@@ -12,7 +12,7 @@ use crate::report::Failure;
 /// The relay, and what lets this side in.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Relay {
-    /// Address of the relay: https://HOST[:PORT], or http:// for one without TLS. The environment
+    /// Address of the relay: https://HOST or https://HOST:PORT; http:// for one without TLS. The environment
     /// variable TRUNKLINE_RELAY names it otherwise.
     #[arg(long, value_name = "URL")]
     relay: Option<String>,

@@ -1,4 +1,4 @@
-//! What both bindings share of WebSockets: the library's messages as [`MessageIo`], its limits, and
+//! What both bindings share of WebSockets: the library's messages as [`MessageIo`](crate::MessageIo), its limits, and
 //! the sans-I/O part of dialling.
 //!
 //! The rules stand in `docs/protocols/agent-tunnel.md` sections 1 and 2: no compression, text
